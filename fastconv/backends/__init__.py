@@ -1,0 +1,120 @@
+"""The kernel contract, and which backend serves it.
+
+A backend is a module with these functions, inputs first, results last but for the geometry::
+
+    im2col(x, cols, g)                              col2im(cols, x, g)
+    conv_forward(x, w, bias, y, g)                  conv_backward_input(dy, w, dx, g)
+    conv_backward_weight(x, dy, dw, db, g)
+    max_pool_forward(x, y, indices, g)              max_pool_backward(dy, indices, dx, g)
+    avg_pool_forward(x, y, g)                       avg_pool_backward(dy, dx, g)
+
+Arrays are C-contiguous, of one type (float32 or float64), with the shapes of `fastconv.geometry.Geometry`:
+x (N, C, D, H, W), w (K, C / groups, T, R, S), y (N, K, O, P, Q), cols (N, C * T * R * S, O * P * Q), bias and db (K,).
+``bias``, ``db`` and the ``indices`` of ``max_pool_forward`` may be None. ``indices`` are int64, flat within one
+(D, H, W) map, as torch's. Inputs may be read-only. No array is empty. Every element of a result is written, whatever
+it held before; nothing else is. Kernels validate nothing, raise nothing and keep no reference to an array.
+
+A NaN in a pooling window wins; ties go to the first element; the argmax of a window of -inf is its first element
+inside the input.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+KERNELS = ("im2col", "col2im", "conv_forward", "conv_backward_input", "conv_backward_weight", "max_pool_forward",
+           "max_pool_backward", "avg_pool_forward", "avg_pool_backward")
+
+# Fastest first: the automatic choice is the first that loads.
+NAMES = ("numba", "cython", "tensordot", "loops")
+
+_override = ContextVar("fastconv_backend", default=None)
+_chosen = None
+_loaded = {}
+
+
+class BackendUnavailable(ImportError):
+    """A backend was asked for that cannot run here; the message names the command that installs it."""
+
+
+def get(name):
+    """The backend module called `name`.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name.
+    BackendUnavailable
+        If it cannot run here.
+    """
+    module = _loaded.get(name)
+    if module is None:
+        if name not in NAMES:
+            raise ValueError(f"there is no backend {name!r}; expected one of {', '.join(map(repr, NAMES))}")
+        module = _loaded[name] = importlib.import_module(f"fastconv.backends.{name}")
+    return module
+
+
+def current():
+    """The backend module in force: `use_backend`, else `set_backend`, else FASTCONV_BACKEND, else the fastest here."""
+    return get(_override.get() or _chosen or _default())
+
+
+def current_name():
+    """The name of the backend in force."""
+    return current().__name__.rpartition(".")[2]
+
+
+def set_backend(name):
+    """Compute on backend `name` from now on, in every thread; None returns to the automatic choice.
+
+    Parameters
+    ----------
+    name : {'numba', 'cython', 'tensordot', 'loops'} or None
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name.
+    BackendUnavailable
+        If it cannot run here. The choice in force stays.
+    """
+    global _chosen
+    if name is not None:
+        get(name)
+    _chosen = name
+
+
+@contextmanager
+def use_backend(name):
+    """Compute on backend `name` within a ``with`` block, in this thread (or task) only."""
+    get(name)
+    token = _override.set(name)
+    try:
+        yield
+    finally:
+        _override.reset(token)
+
+
+def available():
+    """{name: None, or why the backend cannot run here} for every backend, fastest first."""
+    report = {}
+    for name in NAMES:
+        try:
+            get(name)
+            report[name] = None
+        except ImportError as error:
+            report[name] = str(error)
+    return report
+
+
+def _default():
+    global _chosen
+    name = os.environ.get("FASTCONV_BACKEND")
+    if not name:
+        name = next(name for name, missing in available().items() if missing is None)
+    set_backend(name)
+    return name

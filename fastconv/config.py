@@ -1,0 +1,71 @@
+"""Settings that hold for every backend, and a report of what was found on this machine."""
+
+import importlib.metadata
+import platform
+import sys
+
+from fastconv import backends
+from fastconv.backends import threads
+from fastconv.version import __version__
+
+PRECISIONS = ("highest", "high", "medium")
+
+_precision = "high"
+
+
+def set_float32_precision(level):
+    """Say how exact float32 convolution must be, under the names of ``torch.set_float32_matmul_precision``.
+
+    Parameters
+    ----------
+    level : {'highest', 'high', 'medium'}
+        'highest' multiplies directly. 'high', the default, also allows transforms (Winograd) that keep the largest
+        error within 1e-5 of the largest output; with these a NaN or an infinity may spread over its 4 x 4 block of
+        outputs. 'medium' also allows TF32 tensor cores, where there are any.
+    """
+    global _precision
+    if level not in PRECISIONS:
+        raise ValueError(f"set_float32_precision: level must be one of {', '.join(map(repr, PRECISIONS))}, "
+                         f"got {level!r}")
+    _precision = level
+
+
+def get_float32_precision():
+    """The level in force."""
+    return _precision
+
+
+def versions():
+    """{package: version, or None if it is not installed} of what fastconv may use."""
+    found = {"fastconv": __version__, "python": platform.python_version()}
+    for name in ("numpy", "numba", "llvmlite", "cython", "torch", "onnxruntime"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def show_config(file=None):
+    """Print versions, the CPU's features, the backends found (and why any is missing) and the number of threads."""
+    lines = [f"{name:12s}{version or 'not installed'}" for name, version in versions().items()]
+    lines += ["", f"machine     {platform.machine()}, {threads.cores()} cores, {threads.get_num_threads()} threads in use"]
+    missing = backends.available()
+    for name, why in missing.items():
+        if why is None:
+            describe = getattr(backends.get(name), "describe", None)
+            lines.append(f"{name:12s}found" + (f": {describe()}" if describe else ""))
+        else:
+            lines.append(f"{name:12s}missing: {why}")
+    lines += ["", f"backend     {backends.current_name()}", f"precision   {_precision}"]
+    print("\n".join(lines), file=file or sys.stdout)
+
+
+def warmup():
+    """Compile (or load from the disk cache) every kernel of the backend in force, with a progress bar if tqdm is here.
+
+    Without it a kernel is compiled at its first call.
+    """
+    backend = backends.current()
+    if hasattr(backend, "warmup"):
+        backend.warmup()
