@@ -1,0 +1,67 @@
+"""The Numba engine: the kernel contract of `fastconv.backends` on register tiles in LLVM vector code."""
+
+import numpy as np
+
+from fastconv.backends import plan
+from fastconv.backends.numba import conv, isa
+from fastconv.backends.numba.jit import address, run, workspace
+
+
+def _width(dtype):
+    return isa.TILE_VECTORS * isa.VECTOR_BYTES // dtype.itemsize
+
+
+def _args(*values):
+    return np.array(values, np.int64)
+
+
+def _pad(source, planes):
+    if not planes.copy:
+        return source
+    padded = workspace(planes.elements, source.dtype)
+    run(conv.pad, planes.count, _args(address(source), address(padded), *planes.args()), source.dtype)
+    return padded
+
+
+def _pack(source, panels, sums=None):
+    packed = workspace(panels.elements, source.dtype)
+    run(conv.pack, panels.groups * panels.blocks,
+        _args(address(source), address(packed), address(sums), *panels.args()), source.dtype)
+    return packed
+
+
+def _multiply(source, packed, bias, out, panels, products):
+    for product in products:
+        run(conv.multiply, product.items(panels),
+            _args(address(source), address(packed), address(bias), address(out), address(product.col_a),
+                  address(product.col_b), *product.args(panels)), out.dtype)
+
+
+def conv_forward(x, w, bias, y, g):
+    planes, panels, products = plan.forward(g, _width(x.dtype))
+    _multiply(_pad(x, planes), _pack(w, panels), bias, y, panels, products)
+
+
+def conv_backward_input(dy, w, dx, g):
+    planes, panels, products = plan.backward_input(g, _width(dy.dtype))
+    if len(products) < plan.phases(g):
+        dx.fill(0)
+    _multiply(_pad(dy, planes), _pack(w, panels), None, dx, panels, products)
+
+
+def conv_backward_weight(x, dy, dw, db, g):
+    planes, panels, product = plan.backward_weight(g, _width(x.dtype))
+    sums = None if db is None else workspace(g.n * g.k, x.dtype)
+    source, packed = _pad(x, planes), _pack(dy, panels, sums)
+    parts = dw if product.splits == 1 else workspace(product.splits * dw.size, dw.dtype)
+    run(conv.multiply_weight, product.items(panels),
+        _args(address(source), address(packed), address(parts), address(product.rows), *product.args(panels)),
+        dw.dtype)
+    if parts is not dw:
+        _add_up(parts, product.splits, dw)
+    if db is not None:
+        _add_up(sums, g.n, db)
+
+
+def _add_up(parts, count, out):
+    run(conv.add_up, -(-out.size // 1024), _args(address(parts), address(out), count, out.size), out.dtype)

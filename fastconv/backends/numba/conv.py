@@ -1,0 +1,278 @@
+"""Convolution kernels: pad the planes, pack the panels, multiply. `fastconv.backends.plan` says what is multiplied."""
+
+from fastconv.backends.plan import ROWS, STEPS
+from fastconv.backends.numba.isa import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.tile import lanes, tile, transpose
+
+# Rows of a tile of one, two, three and four vectors. An instruction set without the wider tiles never asks for them;
+# its four-vector tile is compiled as a one-vector one.
+ROWS_1, ROWS_2, ROWS_3, ROWS_4 = (TILE_ROWS.get(vectors, 1) for vectors in (1, 2, 3, 4))
+VECTORS_3, VECTORS_4 = min(3, TILE_VECTORS), min(4, TILE_VECTORS)
+# Stack space of a block: its rows of the widest tile, and what the last tile and transpose reach beyond.
+OFFSETS = ROWS + 16
+BLOCK = OFFSETS * 64
+
+
+@range_kernel
+def pad(begin, end, a, like):
+    """Copy planes into larger ones with zeros around; a work item is a plane."""
+    source, target = pointer(a[0], like), pointer(a[1], like)
+    depth, height, width = a[3], a[4], a[5]
+    front, top, left = a[6], a[7], a[8]
+    padded_depth, padded_height, padded_width = a[9], a[10], a[11]
+    rows, columns = min(height, padded_height - top), min(width, padded_width - left)
+    for plane in range(begin, end):
+        for i in range(padded_depth):
+            d = i - front
+            out = (plane * padded_depth + i) * padded_height * padded_width
+            if d < 0 or d >= depth:
+                for j in range(padded_height * padded_width):
+                    target[out + j] = 0
+                continue
+            for j in range(top * padded_width):
+                target[out + j] = 0
+            inner = (plane * depth + d) * height * width
+            for r in range(rows):
+                line = out + (top + r) * padded_width
+                for j in range(left):
+                    target[line + j] = 0
+                for j in range(columns):
+                    target[line + left + j] = source[inner + r * width + j]
+                for j in range(left + columns, padded_width):
+                    target[line + j] = 0
+            for j in range((top + rows) * padded_width, padded_height * padded_width):
+                target[out + j] = 0
+
+
+@helper
+def _from(address, offset, like):
+    """The pointer to element `offset` of the array at `address`; null stays null."""
+    return pointer(address + offset * (VECTOR_BYTES // lanes(like)) if address != 0 else 0, like)
+
+
+@range_kernel
+def pack(begin, end, a, like):
+    """Pack panels; a work item is one panel. Given `sums`, also add up each column: the bias gradient's parts."""
+    source, panels, sums = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)
+    columns, outer, inner = a[4], a[5], a[6]
+    group_stride, outer_stride, column_stride, width = a[7], a[8], a[9], a[10]
+    nothing = pointer(0, like)
+    size = lanes(like)
+    blocks = (columns + width - 1) // width
+    for item in range(begin, end):
+        group, block = item // blocks, item % blocks
+        first = block * width
+        here = min(columns - first, width)
+        panel = shift(panels, item * outer * inner * width)
+        start = shift(source, group * group_stride + first * column_stride)
+        if inner == 1:
+            for o in range(outer):
+                for j in range(here):
+                    panel[o * width + j] = start[o * outer_stride + j * column_stride]
+                for j in range(here, width):
+                    panel[o * width + j] = 0
+        else:
+            for o in range(outer):
+                for t in range(0, inner, size):
+                    for j in range(0, here, size):
+                        transpose(shift(start, o * outer_stride + j * column_stride + t), column_stride,
+                                  min(size, here - j), min(size, inner - t),
+                                  shift(panel, (o * inner + t) * width + j), width, size, nothing)
+        if a[2] != 0:
+            _sum_columns(panel, outer * inner, width, here, shift(sums, group * columns + first), like)
+
+
+@helper
+def _sum_columns(panel, steps, width, columns, sums, like):
+    """Sums of the columns, in pieces of 64 steps: one running sum of float32 would lose digits as it grows."""
+    total, piece = stack(64, like), stack(64, like)
+    for j in range(width):
+        total[j] = 0
+    for t in range(0, steps, 64):
+        for j in range(width):
+            piece[j] = 0
+        for i in range(t, min(t + 64, steps)):
+            for j in range(width):
+                piece[j] += panel[i * width + j]
+        for j in range(width):
+            total[j] += piece[j]
+    for j in range(columns):
+        sums[j] = total[j]
+
+
+@helper
+def _multiply(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, like):
+    """Tiles over `rows` x `columns` of c; reads and writes up to a whole tile beyond, as row, b and c allow."""
+    size = lanes(like)
+    vectors = (columns + size - 1) // size
+    if vectors == 4:
+        for i in range(0, rows, ROWS_4):
+            tile(ROWS_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add)
+    elif vectors == 3:
+        for i in range(0, rows, ROWS_3):
+            tile(ROWS_3, VECTORS_3, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add)
+    elif vectors == 2:
+        for i in range(0, rows, ROWS_2):
+            tile(ROWS_2, 2, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add)
+    else:
+        for i in range(0, rows, ROWS_1):
+            tile(ROWS_1, 1, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add)
+
+
+@range_kernel
+def multiply(begin, end, a, like):
+    """Rows that are positions. A work item is a group, a block of columns and a block of rows.
+
+    A block of rows is part of one image, or several whole images where they are small.
+    """
+    source, panels, bias, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)
+    col_a, col_b = ints(a[4]), ints(a[5])
+    images, _groups = a[6], a[7]
+    depth, height, width = a[8], a[9], a[10]
+    image_stride, group_stride = a[11], a[12]
+    stride_o, stride_p, stride_q = a[13], a[14], a[15]
+    steps, columns, panel_steps, panel_width = a[16], a[17], a[18], a[19]
+    out_image, out_column, out_o, out_p, out_q, out_offset = a[20], a[21], a[22], a[23], a[24], a[25]
+    blocks, block_rows, together, chunk = a[26], a[27], a[28], a[29]
+    panel_blocks = (columns + panel_width - 1) // panel_width
+    image_blocks = (images + together - 1) // together
+    length = depth * height * width
+    dense = out_q == 1 and out_p == width and out_o == height * width
+    size = lanes(like)
+    c = stack(BLOCK, like)
+    row, place = stack(OFFSETS, col_a), stack(OFFSETS, col_a)
+    for item in range(begin, end):
+        part, rest = item % blocks, item // blocks
+        image, rest = rest % image_blocks * together, rest // image_blocks
+        block, group = rest % panel_blocks, rest // panel_blocks
+        first = part * block_rows
+        here = min(length - first, block_rows)
+        count = min(images - image, together)
+        rows = count * here
+        if rows <= 0:
+            continue
+
+        i = 0
+        for n in range(image, image + count):
+            o, left = first // (height * width), first % (height * width)
+            p, q = left // width, left % width
+            for _ in range(here):
+                row[i] = n * image_stride + group * group_stride + o * stride_o + p * stride_p + q * stride_q
+                place[i] = n * out_image + o * out_o + p * out_p + q * out_q
+                i += 1
+                q += 1
+                if q == width:
+                    q = 0
+                    p += 1
+                    if p == height:
+                        p = 0
+                        o += 1
+        for i in range(rows, rows + 16):
+            row[i] = row[rows - 1]
+
+        column = block * panel_width
+        wide = min(columns - column, panel_width)
+        panel = shift(panels, (group * panel_blocks + block) * panel_steps * panel_width)
+        for t in range(0, steps, chunk):
+            _multiply(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
+                      panel_width, t > 0, like)
+
+        target = shift(out, (group * columns + column) * out_column + out_offset)
+        added = _from(a[2], group * columns + column, like)
+        if out_column == 1:
+            for i in range(rows):
+                for j in range(wide):
+                    target[place[i] + j] = c[i * panel_width + j]
+                if a[2] != 0:
+                    for j in range(wide):
+                        target[place[i] + j] += added[j]
+        elif dense:
+            for n in range(count):
+                for i in range(0, here, size):
+                    for j in range(0, wide, size):
+                        transpose(shift(c, (n * here + i) * panel_width + j), panel_width, size, min(size, wide - j),
+                                  shift(target, place[n * here + i] + j * out_column), out_column,
+                                  min(size, here - i), _from(a[2], group * columns + column + j, like))
+        else:
+            for j in range(wide):
+                for i in range(rows):
+                    target[place[i] + j * out_column] = c[i * panel_width + j]
+                if a[2] != 0:
+                    for i in range(rows):
+                        target[place[i] + j * out_column] += added[j]
+
+
+@range_kernel
+def multiply_weight(begin, end, a, like):
+    """Rows that are taps. A work item is a piece of the reduction, a group, a block of columns and a block of rows."""
+    source, panels, out, taps = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), ints(a[3])
+    images, groups = a[4], a[5]
+    depth, height, width = a[6], a[7], a[8]
+    image_stride, group_stride = a[9], a[10]
+    stride_o, stride_p, stride_q = a[11], a[12], a[13]
+    all_rows, columns, panel_blocks, panel_width, splits = a[14], a[15], a[16], a[17], a[18]
+    row_blocks, chunk, block_rows = a[19], a[20], a[21]
+    length = depth * height * width
+    steps = images * length
+    size = lanes(like)
+    c = stack(BLOCK, like)
+    row, col_a, col_b = stack(OFFSETS, taps), stack(STEPS, taps), stack(STEPS, taps)
+    for item in range(begin, end):
+        part, rest = item % row_blocks, item // row_blocks
+        block, rest = rest % panel_blocks, rest // panel_blocks
+        group, split = rest % groups, rest // groups
+        first = part * block_rows
+        rows = min(all_rows - first, block_rows)
+        for i in range(rows):
+            row[i] = taps[first + i] + group * group_stride
+        for i in range(rows, rows + 16):
+            row[i] = row[rows - 1]
+        column = block * panel_width
+        wide = min(columns - column, panel_width)
+
+        start, stop = split * steps // splits, (split + 1) * steps // splits
+        for t in range(start, stop, chunk):
+            here = min(chunk, stop - t)
+            n, left = t // length, t % length
+            o, left = left // (height * width), left % (height * width)
+            p, q = left // width, left % width
+            for i in range(here):
+                col_a[i] = n * image_stride + o * stride_o + p * stride_p + q * stride_q
+                col_b[i] = (((n * groups + group) * panel_blocks + block) * length
+                            + (o * height + p) * width + q) * panel_width
+                q += 1
+                if q == width:
+                    q = 0
+                    p += 1
+                    if p == height:
+                        p = 0
+                        o += 1
+                        if o == depth:
+                            o = 0
+                            n += 1
+            _multiply(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start, like)
+
+        target = shift(out, ((split * groups + group) * columns + column) * all_rows + first)
+        nothing = pointer(0, like)
+        for i in range(0, rows, size):
+            for j in range(0, wide, size):
+                transpose(shift(c, i * panel_width + j), panel_width, size, min(size, wide - j),
+                          shift(target, j * all_rows + i), all_rows, min(size, rows - i), nothing)
+
+
+@range_kernel
+def add_up(begin, end, a, like):
+    """Sum `parts` arrays in order, so that the result has the same bits however the work was shared out.
+
+    A work item is a stretch of 1024 elements.
+    """
+    parts, out = pointer(a[0], like), pointer(a[1], like)
+    count, elements = a[2], a[3]
+    for item in range(begin, end):
+        first, last = item * 1024, min((item + 1) * 1024, elements)
+        for j in range(first, last):
+            out[j] = parts[j]
+        for i in range(1, count):
+            for j in range(first, last):
+                out[j] += parts[i * elements + j]

@@ -1,0 +1,32 @@
+"""Vector width and tile sizes by instruction set: the only table of machine facts in the Numba engine.
+
+The instruction set is the one LLVM generates code for, which NUMBA_CPU_NAME and NUMBA_CPU_FEATURES can lower. Numba's
+disk cache is keyed by the same two, so code of one instruction set is never loaded for another.
+"""
+
+import platform
+
+from numba.core.registry import cpu_target
+
+# Rows of a tile by its number of vectors: as many accumulators as the registers hold beside the operands, and never
+# so many row pointers that they spill (12 x 2 vectors: 114 GFLOP/s; 8 x 2: 259).
+_TABLE = {
+    "avx512": (64, {1: 8, 2: 8, 3: 8, 4: 6}),
+    "avx2": (32, {1: 6, 2: 6}),
+    "neon": (16, {1: 8, 2: 8, 3: 8, 4: 6}),
+    "generic": (16, {1: 6, 2: 6}),
+}
+
+
+def _name():
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return "neon"
+    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+    if "+avx512f" in features:
+        return "avx512"
+    return "avx2" if "+avx2" in features and "+fma" in features else "generic"
+
+
+NAME = _name()
+VECTOR_BYTES, TILE_ROWS = _TABLE[NAME]
+TILE_VECTORS = max(TILE_ROWS)

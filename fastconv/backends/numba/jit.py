@@ -1,0 +1,214 @@
+"""Every Numba option in one place: how a kernel is compiled, addressed, and spread over threads.
+
+A kernel is a *range kernel*, ``kernel(begin, end, a, like)``: it does the work items ``begin <= i < end``, reads its
+arguments from the int64 array ``a`` (addresses and sizes), and takes its element type from the null pointer ``like``.
+As all of them have one signature, a single parallel driver, compiled once, runs any kernel by its address; a
+``parallel=True`` wrapper for each would cost a second of compilation apiece.
+"""
+
+import os
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import config
+from numba.extending import intrinsic
+
+from fastconv.backends import threads
+
+INTS = types.CPointer(types.int64)
+DRIVER = types.void(types.int64, types.int64, types.int64, types.Array(types.int64, 1, "C"))
+OPTIONS = {"error_model": "numpy"}
+
+
+def _cache_works():
+    """Whether Numba finds a directory it can write its cache to: where it does not, ``cache=True`` raises."""
+
+    def probe():
+        pass
+
+    try:
+        numba.njit(cache=True)(probe)
+    except RuntimeError:
+        warnings.warn("Numba has no writable cache directory: fastconv compiles its kernels anew in every process "
+                      "(set NUMBA_CACHE_DIR to a writable one)", RuntimeWarning, stacklevel=2)
+        return False
+    return True
+
+
+CACHE = _cache_works()
+
+
+def helper(function):
+    """A function that kernels call."""
+    return numba.njit(cache=CACHE, nogil=True, **OPTIONS)(function)
+
+
+class RangeKernel:
+    """A kernel with its machine code for each element type, compiled at the first use."""
+
+    def __init__(self, function):
+        self.function = function
+        self.compiled = {}
+        self.lock = threading.Lock()
+
+    def address(self, dtype):
+        """Address of the machine code for `dtype`."""
+        code = self.compiled.get(dtype)
+        if code is None:
+            with self.lock:
+                like = types.CPointer(numba.from_dtype(dtype))
+                signature = types.void(types.int64, types.int64, INTS, like)
+                code = numba.cfunc(signature, cache=CACHE, **OPTIONS)(self.function)
+                self.compiled[dtype] = code
+        return code.address
+
+
+range_kernel = RangeKernel
+
+
+@intrinsic
+def pointer(typingctx, address, like):
+    """`address` as a pointer of the type of `like`."""
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return like(address, like), generate
+
+
+@intrinsic
+def ints(typingctx, address):
+    """`address` as a pointer to int64."""
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return INTS(address), generate
+
+
+@intrinsic
+def shift(typingctx, base, offset):
+    """The pointer `base` moved by `offset` elements."""
+
+    def generate(context, builder, signature, args):
+        return builder.gep(*args[:1], [args[1]])
+
+    return base(base, types.int64), generate
+
+
+@intrinsic
+def stack(typingctx, size, like):
+    """`size` (a literal) elements of the thread's own stack, aligned to a cache line."""
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+    count = size.literal_value
+
+    def generate(context, builder, signature, args):
+        element = context.get_data_type(like.dtype)
+        with builder.goto_entry_block():
+            space = builder.alloca(ir.ArrayType(element, count))
+        space.align = 64
+        return builder.bitcast(space, element.as_pointer())
+
+    return like(size, like), generate
+
+
+@intrinsic
+def _call(typingctx, address, begin, end, args):
+    """Call the range kernel at `address`."""
+
+    def generate(context, builder, signature, values):
+        integer, nothing = ir.IntType(64), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [integer, integer, nothing, nothing])
+        function = builder.inttoptr(values[0], kind.as_pointer())
+        a = builder.inttoptr(values[3], nothing)
+        builder.call(function, [values[1], values[2], a, ir.Constant(nothing, None)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@numba.njit(DRIVER, cache=CACHE, nogil=True)
+def _serial(address, begin, end, args):
+    _call(address, begin, end, args.ctypes.data)
+
+
+@numba.njit(DRIVER, cache=CACHE, nogil=True, parallel=True)
+def _parallel(address, count, chunks, args):
+    data = args.ctypes.data
+    for chunk in numba.prange(chunks):
+        _call(address, chunk * count // chunks, (chunk + 1) * count // chunks, data)
+
+
+# One Python thread at a time drives Numba's threads; a second one that calls meanwhile works alone. Numba's
+# `workqueue` layer aborts the process when two threads enter it, and two regions at once would share the cores anyway.
+_driving = threading.Lock()
+_pool = None
+
+
+def run(kernel, count, args, dtype):
+    """Do the work items 0 .. `count` of `kernel` on as many threads as allowed.
+
+    Parameters
+    ----------
+    kernel : RangeKernel
+    count : int
+    args : ndarray of int64
+        The kernel's arguments; the arrays whose addresses it holds must stay alive until the return.
+    dtype : dtype
+    """
+    address = kernel.address(dtype)
+    chunks = min(threads.get_num_threads(), count)
+    if chunks > 1 and _driving.acquire(blocking=False):
+        try:
+            if threads.forked():
+                _run_in_pool(address, count, chunks, args)
+            else:
+                _parallel(address, count, chunks, args)
+        finally:
+            _driving.release()
+    else:
+        _serial(address, 0, count, args)
+
+
+def _run_in_pool(address, count, chunks, args):
+    """As the parallel driver, on Python threads: GNU OpenMP kills a forked child that enters a parallel region."""
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(threads.cores(), thread_name_prefix="fastconv")
+    jobs = [_pool.submit(_serial, address, chunk * count // chunks, (chunk + 1) * count // chunks, args)
+            for chunk in range(chunks)]
+    for job in jobs:
+        job.result()
+
+
+def _after_fork_in_child():
+    global _driving, _pool
+    _driving, _pool = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def address(array):
+    """Address of the first element of `array`, or 0 for None."""
+    return 0 if array is None else array.__array_interface__["data"][0]
+
+
+def workspace(size, dtype):
+    """An uninitialised array of `size` elements whose first one is aligned to a cache line."""
+    itemsize = np.dtype(dtype).itemsize
+    space = np.empty(size + 64 // itemsize, dtype)
+    skip = -address(space) % 64 // itemsize
+    return space[skip:skip + size]
+
+
+def disabled():
+    """Whether NUMBA_DISABLE_JIT is set: kernels that are LLVM code cannot run then."""
+    return bool(config.DISABLE_JIT)

@@ -1,0 +1,248 @@
+"""How a convolution becomes products of tiles: offset tables, panels, blocking and work items, in plain Python.
+
+All three passes are one product, ``out[row, column] = sum over t of a[row, t] * b[t, column]``, in which ``a`` is
+never built: its element is found at ``source[row offset + col_a[t]]`` of a zero-padded copy of the input.
+
+=================  ================================  ==========================  =======================
+pass               rows                              columns                     reduction t
+=================  ================================  ==========================  =======================
+forward            positions of y (n, o, p, q)       output channels k           taps (c, t, r, s)
+backward input     positions of x of one phase       input channels c            taps (k, t, r, s)
+backward weight    taps (c, t, r, s)                 output channels k           positions (n, o, p, q)
+=================  ================================  ==========================  =======================
+
+``b`` is packed into panels, ``panel[group][block of NR columns][t][NR]``, so that the tile reads it in order. A
+strided convolution's input gradient falls apart into phases: the positions of x that are equal modulo the stride meet
+the same taps of the kernel, and each phase is a convolution of stride 1 over dy.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import prod
+
+import numpy as np
+
+# Steps of the reduction that a tile does at a time. A panel's part, 128 steps of 4 x 64 B, is 32 KiB and stays in the
+# first-level cache while the tiles of a block pass over it.
+STEPS = 128
+# Rows of a block: its results, 192 x 64 floats, are 48 KiB of the second-level cache.
+ROWS = 192
+# Work items below which the weight gradient also splits its reduction, in an order that the shapes alone decide.
+ITEMS = 16
+
+
+@dataclass(frozen=True)
+class Planes:
+    """A zero-padded copy of (count, D, H, W) planes; `copy` is False where the planes serve as they are."""
+
+    count: int
+    size: tuple
+    before: tuple
+    padded: tuple
+
+    @property
+    def copy(self):
+        return self.size != self.padded
+
+    @property
+    def elements(self):
+        return self.count * prod(self.padded)
+
+    def args(self):
+        return (self.count, *self.size, *self.before, *self.padded)
+
+
+@dataclass(frozen=True)
+class Panels:
+    """How ``b`` is packed from an array of (groups, outer, columns, inner) elements, or (..., inner, columns)."""
+
+    groups: int
+    columns: int
+    outer: int
+    inner: int
+    group_stride: int
+    outer_stride: int
+    column_stride: int
+    width: int
+
+    @property
+    def steps(self):
+        return self.outer * self.inner
+
+    @property
+    def blocks(self):
+        return -(-self.columns // self.width)
+
+    @property
+    def elements(self):
+        return self.groups * self.blocks * self.steps * self.width
+
+    def args(self):
+        return (self.groups, self.columns, self.outer, self.inner, self.group_stride, self.outer_stride,
+                self.column_stride, self.width)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Rows that are positions: the forward pass, or one phase of the input gradient."""
+
+    images: int
+    groups: int
+    positions: tuple        # of one image, (O, P, Q)
+    image_stride: int       # in the padded source
+    group_stride: int
+    position_strides: tuple
+    col_a: np.ndarray
+    col_b: np.ndarray
+    columns: int
+    out_image: int          # strides of the result
+    out_column: int
+    out_positions: tuple
+    out_offset: int
+
+    def args(self, panels):
+        length = prod(self.positions)
+        blocks = max(1, -(-length // ROWS))
+        rows = -(-length // blocks)
+        together = max(1, ROWS // length)
+        return (self.images, self.groups, *self.positions, self.image_stride, self.group_stride,
+                *self.position_strides, len(self.col_a), self.columns, panels.steps, panels.width, self.out_image,
+                self.out_column, *self.out_positions, self.out_offset, blocks, rows, together, STEPS)
+
+    def items(self, panels):
+        length = prod(self.positions)
+        blocks = max(1, -(-length // ROWS))
+        together = max(1, ROWS // length)
+        return self.groups * panels.blocks * (-(-self.images // together)) * blocks
+
+
+@dataclass(frozen=True)
+class WeightProduct:
+    """Rows that are taps: the weight gradient."""
+
+    images: int
+    groups: int
+    positions: tuple
+    image_stride: int
+    group_stride: int
+    position_strides: tuple
+    rows: np.ndarray
+    columns: int
+    splits: int
+
+    def args(self, panels):
+        return (self.images, self.groups, *self.positions, self.image_stride, self.group_stride,
+                *self.position_strides, len(self.rows), self.columns, panels.blocks, panels.width, self.splits,
+                self.row_blocks, STEPS, ROWS)
+
+    @property
+    def row_blocks(self):
+        return -(-len(self.rows) // ROWS)
+
+    def items(self, panels):
+        return self.splits * self.groups * panels.blocks * self.row_blocks
+
+
+def _strides(size):
+    """Strides, in elements, of C-contiguous (D, H, W)."""
+    return (size[1] * size[2], size[2], 1)
+
+
+def _taps(kernel):
+    return product(*map(range, kernel))
+
+
+def _dot(left, right):
+    return sum(a * b for a, b in zip(left, right, strict=True))
+
+
+def _input_planes(g):
+    before = tuple(b for b, _ in g.padding)
+    reach = tuple((o - 1) * s + d * (f - 1) + 1
+                  for o, s, d, f in zip(g.output, g.stride, g.dilation, g.kernel, strict=True))
+    # Planes that no window leaves are read in place, even if the last rows or columns meet no window.
+    if not any(before) and all(r <= i for r, i in zip(reach, g.input, strict=True)):
+        return Planes(g.n * g.c, g.input, before, g.input)
+    return Planes(g.n * g.c, g.input, before, reach)
+
+
+@lru_cache(maxsize=512)
+def forward(g, width):
+    """(Planes, Panels, [Product]) of the forward pass; `width` is the number of columns NR of a tile."""
+    planes = _input_planes(g)
+    strides, plane = _strides(planes.padded), prod(planes.padded)
+    channels, filters = g.c // g.groups, g.k // g.groups
+    shifts = [_dot([t * d for t, d in zip(tap, g.dilation, strict=True)], strides) for tap in _taps(g.kernel)]
+    col_a = np.array([c * plane + shift for c in range(channels) for shift in shifts], np.int64)
+    depth = len(col_a)
+    panels = Panels(g.groups, filters, 1, depth, filters * depth, 0, depth, width)
+    out = prod(g.output)
+    result = Product(g.n, g.groups, g.output, g.c * plane, channels * plane,
+                     tuple(s * t for s, t in zip(g.stride, strides, strict=True)), col_a,
+                     np.arange(depth, dtype=np.int64) * width, filters, g.k * out, out, _strides(g.output), 0)
+    return planes, panels, [result]
+
+
+@lru_cache(maxsize=512)
+def backward_input(g, width):
+    """(Planes, Panels, [Product, one a phase]) of the input gradient.
+
+    Phases that meet no tap are left out: where the list is shorter than the number of phases, the caller fills the
+    gradient with zeros first.
+    """
+    channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
+    axes = [_phases(*axis) for axis in zip(g.input, g.kernel, g.stride, g.padding, g.dilation, strict=True)]
+    before = tuple(max(0, -min((s for _, _, found in axis for _, s in found), default=0)) for axis in axes)
+    reach = tuple(b + max((count + s for _, count, found in axis for _, s in found), default=1)
+                  for b, axis in zip(before, axes, strict=True))
+    padded = tuple(max(r, o) if not b else r for r, o, b in zip(reach, g.output, before, strict=True))
+    planes = Planes(g.n * g.k, g.output, before, g.output if padded == g.output and not any(before) else padded)
+    strides, plane = _strides(planes.padded), prod(planes.padded)
+    panels = Panels(g.groups, channels, filters, taps, filters * channels * taps, channels * taps, taps, width)
+    size, out_strides = prod(g.input), _strides(g.input)
+    products = []
+    for phase in product(*axes):
+        tapped = [[(r * weight, (s + b) * stride) for r, s in found] for (_, _, found), weight, b, stride in
+                  zip(phase, _strides(g.kernel), before, strides, strict=True)]
+        inside = [(sum(r for r, _ in tap), sum(s for _, s in tap)) for tap in product(*tapped)]
+        if not inside:
+            continue
+        col_a = np.array([k * plane + shift for k in range(filters) for _, shift in inside], np.int64)
+        col_b = np.array([(k * taps + tap) * width for k in range(filters) for tap, _ in inside], np.int64)
+        starts, counts = [first for first, _, _ in phase], tuple(count for _, count, _ in phase)
+        products.append(Product(g.n, g.groups, counts, g.k * plane, filters * plane, strides, col_a, col_b, channels,
+                                g.c * size, size, tuple(s * o for s, o in zip(g.stride, out_strides, strict=True)),
+                                _dot(starts, out_strides)))
+    return planes, panels, products
+
+
+def phases(g):
+    """Number of phases of the input gradient that hold an element of x."""
+    return prod(min(s, i) for s, i in zip(g.stride, g.input, strict=True))
+
+
+def _phases(size, kernel, stride, padding, dilation):
+    """[(first position, number of positions, [(tap, shift in dy)])] of one axis, a phase each."""
+    result = []
+    for first in range(min(stride, size)):
+        found = []
+        for r in range(kernel):
+            shift = first + padding[0] - r * dilation
+            if shift % stride == 0:
+                found.append((r, shift // stride))
+        result.append((first, -(-(size - first) // stride), found))
+    return result
+
+
+@lru_cache(maxsize=512)
+def backward_weight(g, width):
+    """(Planes, Panels of dy, WeightProduct) of the weight gradient."""
+    planes, _, [ahead] = forward(g, width)
+    filters, length = g.k // g.groups, prod(g.output)
+    panels = Panels(g.n * g.groups, filters, 1, length, filters * length, 0, length, width)
+    single = g.groups * panels.blocks * -(-len(ahead.col_a) // ROWS)
+    # A piece of the reduction should outlast its partial result's write and sum: 4 chunks at least.
+    splits = max(1, min(-(-ITEMS // single), g.n * length // (4 * STEPS)))
+    return planes, panels, WeightProduct(g.n, g.groups, g.output, ahead.image_stride, ahead.group_stride,
+                                         ahead.position_strides, ahead.col_a, filters, splits)
