@@ -111,7 +111,7 @@ def conv(op, input_shape, weight_shape, stride=1, padding=0, dilation=1, groups=
         As torch does, naming the argument, what was given and what was expected.
     """
     return _conv(op, tuple(input_shape), tuple(weight_shape), _freeze(stride), _freeze(padding), _freeze(dilation),
-                 groups)
+                 _freeze(groups))
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -151,7 +151,7 @@ def conv_transpose(op, input_shape, weight_shape, stride=1, padding=0, output_pa
     groups : int
     """
     return _conv_transpose(op, tuple(input_shape), tuple(weight_shape), _freeze(stride), _freeze(padding),
-                           _freeze(output_padding), groups, _freeze(dilation))
+                           _freeze(output_padding), _freeze(groups), _freeze(dilation))
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -201,7 +201,7 @@ def pool(op, input_shape, kernel_size, stride=None, padding=0, dilation=1, ceil_
         Of average pooling only.
     """
     return _pool(op, tuple(input_shape), _freeze(kernel_size), _freeze(stride), _freeze(padding), _freeze(dilation),
-                 bool(ceil_mode), bool(count_include_pad), divisor_override)
+                 bool(ceil_mode), bool(count_include_pad), _freeze(divisor_override))
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -215,17 +215,14 @@ def _pool(op, input_shape, kernel, stride, padding, dilation, ceil_mode, count_i
     _check_not_empty(op, "input", input_shape)
     output = []
     for axis, (i, f, s, p, d) in enumerate(zip(size, kernel, stride, padding, dilation, strict=True)):
-        window = d * (f - 1) + 1
-        if 2 * p > window:
-            raise ValueError(f"{op}: padding must be at most half of the kernel's extent {window}, got {p} along "
-                             f"{_axis(axis, nd)}")
+        if 2 * p > f:
+            raise ValueError(f"{op}: padding must be at most half of kernel_size={f}, got {p} along {_axis(axis, nd)}")
         o = _output_size(op, i, f, s, (p, p), d, ceil_mode)
         # Only a dilated window that starts in the padding can step over the whole input: torch then answers with an
-        # index outside it.
-        for first in range(-p, 0, s):
-            if all(not 0 <= first + d * t < i for t in range(f)):
-                raise ValueError(f"{op}: a window of {f} taps with dilation={d} and padding={p} holds no element of an "
-                                 f"input of {i} along {_axis(axis, nd)}")
+        # index outside it. The first tap that has left the padding is at `first % d`.
+        if d > i and any(first % d >= i for first in range(-p, min(0, o * s - p), s)):
+            raise ValueError(f"{op}: a window of {f} taps with dilation={d} and padding={p} holds no element of an "
+                             f"input of {i} along {_axis(axis, nd)}")
         output.append(o)
     return _build(op, n, c, c, size, kernel, output, stride, tuple((p, p) for p in padding), dilation, groups=c,
                   count_include_pad=count_include_pad, divisor=divisor)
@@ -271,8 +268,31 @@ def sizes(op, name, value, nd, minimum=0):
     return _ints(op, name, _freeze(value), nd, minimum)
 
 
+class _NotAnInt:
+    """Stands for an argument that is no int, in the key of a cache, to which True and 1.0 in a tuple would be 1."""
+
+    def __init__(self, value):
+        self.text = repr(value)
+
+    def __repr__(self):
+        return self.text
+
+
 def _freeze(value):
-    return tuple(value) if isinstance(value, list) else value
+    if type(value) is int or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (tuple, list)) or getattr(value, "ndim", 0):
+        return tuple(v if type(v) is int else _frozen_int(v) for v in value)
+    return _frozen_int(value)
+
+
+def _frozen_int(value):
+    if isinstance(value, bool) or getattr(value, "ndim", 0):
+        return _NotAnInt(value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        return _NotAnInt(value)
 
 
 def _int(op, name, value, minimum):
@@ -319,13 +339,11 @@ def _output_size(op, size, kernel, stride, padding, dilation, ceil_mode=False):
     before, after = padding
     window = dilation * (kernel - 1) + 1
     room = size + before + after - window
-    if room < 0:
+    output = (-(-room // stride) if ceil_mode else room // stride) + 1
+    if output < 1:
         raise ValueError(f"{op}: the kernel's extent {window} (kernel size {kernel}, dilation {dilation}) exceeds the "
                          f"padded input's {size + before + after} (input {size}, padding {before} + {after})")
-    if not ceil_mode:
-        return room // stride + 1
-    output = -(-room // stride) + 1
-    return output - 1 if (output - 1) * stride >= size + before else output
+    return output - 1 if ceil_mode and (output - 1) * stride >= size + before else output
 
 
 def _check_rank(op, name, shape, rank):

@@ -1,7 +1,7 @@
 """Convolution and pooling spelled out in plain Python: the oracle that every other backend is checked against.
 
-Each kernel is its definition and nothing else. Arrays become nested lists first: a list hands out a Python float, which
-is a float64, three times faster than an array hands out a scalar. So every sum is a float64 sum, and it is rounded to
+Each kernel is its definition and nothing else. Arrays become nested lists first: lists hand out an element in 50 ns
+where an array takes 130, and as a Python float, which is a float64. So every sum is a float64 sum, and it is rounded to
 the type of the result once, at the end.
 
 Along one axis, output position ``o`` looks through a window of taps at the input positions::

@@ -43,7 +43,7 @@ class Planes:
 
     @property
     def copy(self):
-        return self.size != self.padded
+        return self.size != self.padded or any(self.before)
 
     @property
     def elements(self):
@@ -196,8 +196,9 @@ def backward_input(g, width):
     before = tuple(max(0, -min((s for _, _, found in axis for _, s in found), default=0)) for axis in axes)
     reach = tuple(b + max((count + s for _, count, found in axis for _, s in found), default=1)
                   for b, axis in zip(before, axes, strict=True))
-    padded = tuple(max(r, o) if not b else r for r, o, b in zip(reach, g.output, before, strict=True))
-    planes = Planes(g.n * g.k, g.output, before, g.output if padded == g.output and not any(before) else padded)
+    # An axis without padding keeps its size, so that planes that no phase leaves are read in place.
+    padded = tuple(r if b else max(r, o) for r, o, b in zip(reach, g.output, before, strict=True))
+    planes = Planes(g.n * g.k, g.output, before, padded)
     strides, plane = _strides(planes.padded), prod(planes.padded)
     panels = Panels(g.groups, channels, filters, taps, filters * channels * taps, channels * taps, taps, width)
     size, out_strides = prod(g.input), _strides(g.input)

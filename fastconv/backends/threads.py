@@ -1,9 +1,11 @@
-"""How many threads the kernels may use, and where they may not use any of the parent's."""
+"""How many threads the kernels may use, and a pool of Python threads for kernels that bring none of their own."""
 
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 _forked = False
+_pool = None
 _threads = None
 
 
@@ -50,9 +52,23 @@ def forked():
     return _forked
 
 
+def share(function, count, chunks):
+    """Call ``function(begin, end)`` for `chunks` equal parts of ``range(count)`` at once, on Python threads.
+
+    The caller's thread does the first part. Waking a thread takes about 50 us.
+    """
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="fastconv")
+    jobs = [_pool.submit(function, part * count // chunks, (part + 1) * count // chunks) for part in range(1, chunks)]
+    function(0, count // chunks)
+    for job in jobs:
+        job.result()
+
+
 def _after_fork_in_child():
-    global _forked
-    _forked = True
+    global _forked, _pool
+    _forked, _pool = True, None
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,9 +1,12 @@
 """The Numba engine: the kernel contract of `fastconv.backends` on register tiles in LLVM vector code."""
 
+from math import prod
+
+import numba
 import numpy as np
 
 from fastconv.backends import plan
-from fastconv.backends.numba import conv, isa
+from fastconv.backends.numba import columns, conv, isa, pool
 from fastconv.backends.numba.jit import address, run, workspace
 
 
@@ -65,3 +68,42 @@ def conv_backward_weight(x, dy, dw, db, g):
 
 def _add_up(parts, count, out):
     run(conv.add_up, -(-out.size // 1024), _args(address(parts), address(out), count, out.size), out.dtype)
+
+
+def im2col(x, cols, g):
+    run(columns.im2col, g.n * g.c, _args(address(x), address(cols), *_window(g)), x.dtype)
+
+
+def col2im(cols, x, g):
+    run(columns.col2im, g.n * g.c, _args(address(cols), address(x), *_window(g)), x.dtype)
+
+
+def max_pool_forward(x, y, indices, g):
+    run(pool.max_forward, g.n * g.c, _args(address(x), address(y), address(indices), *_window(g)), x.dtype)
+
+
+def max_pool_backward(dy, indices, dx, g):
+    run(pool.max_backward, g.n * g.c,
+        _args(address(dy), address(indices), address(dx), prod(g.input), prod(g.output)), dx.dtype)
+
+
+def avg_pool_forward(x, y, g):
+    run(pool.avg_forward, g.n * g.c, _args(address(x), address(y), *_average(g)), x.dtype)
+
+
+def avg_pool_backward(dy, dx, g):
+    run(pool.avg_backward, g.n * g.c, _args(address(dy), address(dx), *_average(g)), dx.dtype)
+
+
+def _window(g):
+    return (*g.input, *g.kernel, *g.output, *g.stride, *(before for before, _ in g.padding), *g.dilation)
+
+
+def _average(g):
+    return (*g.input, *g.kernel, *g.output, *g.stride, *(before for before, _ in g.padding),
+            *(after for _, after in g.padding), g.count_include_pad, g.divisor)
+
+
+def describe():
+    """One line for `show_config`."""
+    return f"numba {numba.__version__}, tiles for {isa.NAME}"

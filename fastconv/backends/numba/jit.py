@@ -9,7 +9,6 @@ As all of them have one signature, a single parallel driver, compiled once, runs
 import os
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
@@ -148,7 +147,6 @@ def _parallel(address, count, chunks, args):
 # One Python thread at a time drives Numba's threads; a second one that calls meanwhile works alone. Numba's
 # `workqueue` layer aborts the process when two threads enter it, and two regions at once would share the cores anyway.
 _driving = threading.Lock()
-_pool = None
 
 
 def run(kernel, count, args, dtype):
@@ -167,7 +165,8 @@ def run(kernel, count, args, dtype):
     if chunks > 1 and _driving.acquire(blocking=False):
         try:
             if threads.forked():
-                _run_in_pool(address, count, chunks, args)
+                # GNU OpenMP kills a forked child that enters a parallel region.
+                threads.share(lambda begin, end: _serial(address, begin, end, args), count, chunks)
             else:
                 _parallel(address, count, chunks, args)
         finally:
@@ -176,20 +175,9 @@ def run(kernel, count, args, dtype):
         _serial(address, 0, count, args)
 
 
-def _run_in_pool(address, count, chunks, args):
-    """As the parallel driver, on Python threads: GNU OpenMP kills a forked child that enters a parallel region."""
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(threads.cores(), thread_name_prefix="fastconv")
-    jobs = [_pool.submit(_serial, address, chunk * count // chunks, (chunk + 1) * count // chunks, args)
-            for chunk in range(chunks)]
-    for job in jobs:
-        job.result()
-
-
 def _after_fork_in_child():
-    global _driving, _pool
-    _driving, _pool = threading.Lock(), None
+    global _driving
+    _driving = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

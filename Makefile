@@ -1,0 +1,87 @@
+# Each target does all of its own set-up: it looks for what the machine lacks, creates .venv and installs into it. What
+# is installed is remembered by stamp files in .venv, so that a second run starts at once.
+
+VENV   ?= .venv
+ARGS   ?=
+RUN    := $(VENV)/bin/python
+PIP    := $(RUN) -m pip --disable-pip-version-check
+
+# python3 first: it is what the machine's owner chose.
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
+PYTHON ?= $(shell for python in $(CANDIDATES); do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; \
+	done)
+
+# What tools/check_machine.py looks for before .venv is created.
+NEEDED := venv
+
+# What an installation depends on; Python files are run in place.
+BUILD := pyproject.toml setup.py fastconv/version.py $(wildcard src_cython/*.pyx src_cython/*.pxd src_cython/*.h) \
+	$(wildcard src_cython/tile*.c)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test bench bench-report lint clean distclean
+
+help:  ## list the targets
+	@echo "usage: make TARGET [ARGS=\"...\"] [PYTHON=/path/to/python]"; echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
+		printf '  %-14s%s\n' "$$target" "$$what"; done
+
+demo: $(VENV)/demo.stamp  ## train a small CNN on real digits and compare backends; ARGS="--epochs 2"
+	@$(RUN) -m fastconv demo $(ARGS)
+
+test: $(VENV)/test.stamp  ## run all tests; ARGS="-k pool"
+	@$(RUN) -m pytest $(ARGS)
+
+bench: $(VENV)/test.stamp  ## time loops, tensordot, numba, cython and torch with pytest-benchmark; ARGS="-k resnet"
+	@$(RUN) -m pytest bench/bench_conv.py bench/bench_pool.py $(ARGS)
+
+bench-report: $(VENV)/test.stamp  ## time fastconv beside its peers, write bench/RESULTS.md and README's table
+	@$(RUN) -m bench.report --update-readme $(ARGS)
+
+lint: $(VENV)/lint.stamp  ## check the code with ruff
+	@$(RUN) -m ruff check .
+
+clean:  ## remove what was built, but not .venv
+	rm -rf build dist out *.egg-info .pytest_cache .ruff_cache .benchmarks .hypothesis .cache $(VENV)/*.stamp
+	rm -f fastconv/backends/_engine*.so fastconv/backends/_engine*.pyd
+	find . -path ./$(VENV) -prune -o -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv too
+	rm -rf $(VENV)
+
+$(VENV)/demo.stamp: $(BUILD) | $(RUN)
+	@$(RUN) tools/check_machine.py index --optional extension
+	@echo "installing fastconv and what the demo needs ..."
+	@$(PIP) install --quiet --editable ".[demo]"
+	@$(RUN) -c "import fastconv.backends._engine" 2>/dev/null || \
+		echo "note: the Cython extension was not built; why, says: $(PIP) install -v --editable ."
+	@touch $@
+
+# torch comes first and alone, so that pip settles on the pinned build before anything else can ask for another.
+$(VENV)/test.stamp: NEEDED := venv extension
+$(VENV)/test.stamp: $(BUILD) | $(RUN)
+	@$(RUN) tools/check_machine.py extension index
+	@echo "installing torch, which the tests compare with, then fastconv and the rest ..."
+	@$(PIP) install $$($(RUN) tools/requirements.py test torch)
+	@FASTCONV_REQUIRE_EXT=1 $(PIP) install --quiet --editable ".[test]"
+	@touch $(VENV)/demo.stamp $@
+
+$(VENV)/lint.stamp: pyproject.toml | $(RUN)
+	@$(RUN) tools/check_machine.py index
+	@$(PIP) install --quiet $$($(RUN) tools/requirements.py lint)
+	@touch $@
+
+# Also where .venv holds a link to a Python that is gone: what was installed for that one is forgotten.
+$(RUN):
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found (tried: $(CANDIDATES))"; \
+		echo "  Debian, Ubuntu: apt-get install python3 python3-venv python3-dev"; \
+		echo "  Fedora:         dnf install python3 python3-devel"; \
+		echo "  macOS:          brew install python"; \
+		echo "  or name one:    make PYTHON=/path/to/python ..."; exit 1; } >&2
+	@$(PYTHON) tools/check_machine.py $(NEEDED)
+	@rm -f $(VENV)/*.stamp $(VENV)/bin/python*
+	@echo "creating $(VENV) with $(PYTHON) ..."
+	@$(PYTHON) -m venv $(VENV)

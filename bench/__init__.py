@@ -1,0 +1,1 @@
+"""Benchmarks, and the registry of shapes that they share with the tests."""

@@ -1,0 +1,223 @@
+"""Every implementation that is benchmarked, once.
+
+An implementation has a name, says whether it `supports` a case in a direction, is made ready for a number of threads
+by `start`, and by `prepare` gives a call without arguments that computes the results of `bench.reference.result_names`
+on arrays of its own kind. One more row of every table is one more entry of `IMPLEMENTATIONS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from bench.cases import Conv
+from bench.reference import torch_operation, y_shape
+
+
+class Implementation:
+    """What the entries of `IMPLEMENTATIONS` have in common."""
+
+    peer = False  # whether fastconv is compared with it
+
+    def __init__(self, name):
+        self.name = name
+
+    def start(self, threads):
+        """Import what is needed and use `threads` threads; raises ImportError if that cannot be had."""
+        raise NotImplementedError
+
+    def supports(self, case, direction):
+        return True
+
+    def prepare(self, case, direction, arrays):
+        """A call without arguments that returns a tuple of results."""
+        raise NotImplementedError
+
+    def to_numpy(self, results):
+        return tuple(np.asarray(result) for result in results)
+
+
+class Fastconv(Implementation):
+    """The public functions of fastconv on one of its backends, which is the implementation's name."""
+
+    def start(self, threads):
+        import fastconv
+
+        fastconv.set_num_threads(threads)
+        fastconv.set_backend(self.name)
+
+    def prepare(self, case, direction, arrays):
+        from fastconv import functional, grad
+
+        x, dy = arrays["x"], arrays["dy"]
+        if isinstance(case, Conv):
+            w, b = arrays["w"], arrays["b"]
+            order = (("stride", "padding", "output_padding", "groups", "dilation") if case.transposed else
+                     ("stride", "padding", "dilation", "groups"))
+            options = [getattr(case, option) for option in order]
+            if direction == "forward":
+                function = getattr(functional, case.op)
+                return lambda: (function(x, w, b, *options),)
+            of_input, of_parameters = getattr(grad, f"{case.op}_input"), getattr(grad, f"{case.op}_parameters")
+            return lambda: (of_input(x.shape, w, dy, *options), *of_parameters(x, w.shape, dy, *options))
+        name = f"{case.op}_pool{case.dims}d"
+        function, gradient = getattr(functional, name), getattr(grad, f"{name}_input")
+        if case.op == "max":
+            options = (case.kernel, case.stride, case.padding, case.dilation, case.ceil_mode, True)
+            if direction == "forward":
+                return lambda: function(x, *options)
+            indices = function(x, *options)[1]
+            return lambda: (gradient(x.shape, indices, dy),)
+        options = (case.kernel, case.stride, case.padding, case.ceil_mode, case.count_include_pad, case.divisor)
+        if direction == "forward":
+            return lambda: (function(x, *options),)
+        return lambda: (gradient(x.shape, dy, *options),)
+
+
+class Torch(Implementation):
+    """PyTorch's functions, and the operators that its autograd calls for a gradient."""
+
+    peer = True
+
+    def __init__(self, name, channels_last=False):
+        super().__init__(name)
+        self.channels_last = channels_last
+
+    def start(self, threads):
+        import torch
+
+        torch.set_num_threads(threads)
+
+    def supports(self, case, direction):
+        # In one dimension there is no memory format with the channels last, and pooling has no gradient operator.
+        return case.dims > 1 or (isinstance(case, Conv) and not self.channels_last)
+
+    def prepare(self, case, direction, arrays):
+        import torch
+
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if self.channels_last:
+            formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+            tensors = {name: tensor.to(memory_format=formats[tensor.ndim]) if tensor.ndim in formats else tensor
+                       for name, tensor in tensors.items()}
+        operation, x, dy = torch_operation(case), tensors["x"], tensors["dy"]
+        if isinstance(case, Conv):
+            w, b = tensors["w"], tensors["b"]
+            if direction == "forward":
+                return lambda: (operation(x, w, b),)
+            padding = _symmetric_padding(case)
+            backward = torch.ops.aten.convolution_backward
+            options = ([w.shape[1] * case.groups if case.transposed else w.shape[0]], _each(case.stride, case.dims),
+                       padding, _each(case.dilation, case.dims), case.transposed,
+                       _each(case.output_padding, case.dims), case.groups, [True, True, True])
+            return lambda: backward(dy, x, w, *options)
+        if direction == "forward":
+            return (lambda: operation(x)) if case.op == "max" else (lambda: (operation(x),))
+        kernel, padding = _each(case.kernel, case.dims), _each(case.padding, case.dims)
+        stride = kernel if case.stride is None else _each(case.stride, case.dims)
+        if case.op == "max":
+            backward = getattr(torch.ops.aten, f"max_pool{case.dims}d_with_indices_backward")
+            dilation, indices = _each(case.dilation, case.dims), operation(x)[1]
+            return lambda: (backward(dy, x, kernel, stride, padding, dilation, case.ceil_mode, indices),)
+        backward = getattr(torch.ops.aten, f"avg_pool{case.dims}d_backward")
+        return lambda: (backward(dy, x, kernel, stride, padding, case.ceil_mode, case.count_include_pad,
+                                 case.divisor),)
+
+
+class OnnxRuntime(Implementation):
+    """onnxruntime, forward. Weights are constants of its graph, which it may rearrange before the first run."""
+
+    peer = True
+
+    def start(self, threads):
+        import onnx  # noqa: F401
+        import onnxruntime
+
+        self.options = onnxruntime.SessionOptions()
+        self.options.intra_op_num_threads = threads
+        self.options.inter_op_num_threads = 1
+        self.options.log_severity_level = 3
+
+    def supports(self, case, direction):
+        return direction == "forward" and (isinstance(case, Conv) or case.divisor is None)
+
+    def prepare(self, case, direction, arrays):
+        import onnxruntime
+        from onnx import TensorProto, helper, numpy_helper
+
+        dims, g = case.dims, case.geometry()
+        options = {"strides": list(g.stride[3 - dims:]),
+                   "pads": [pair[side] for side in (0, 1) for pair in g.padding[3 - dims:]]}
+        constants, inputs = [], ["x"]
+        if isinstance(case, Conv):
+            constants = [numpy_helper.from_array(arrays[name], name) for name in ("w", "b")]
+            inputs += ["w", "b"]
+            options |= {"dilations": list(g.dilation[3 - dims:]), "group": case.groups}
+            kind = "ConvTranspose" if case.transposed else "Conv"
+            if case.transposed:
+                options["output_padding"] = _each(case.output_padding, dims)
+        else:
+            options |= {"kernel_shape": list(g.kernel[3 - dims:]), "ceil_mode": int(case.ceil_mode)}
+            if case.op == "max":
+                kind = "MaxPool"
+                options["dilations"] = list(g.dilation[3 - dims:])
+            else:
+                kind = "AveragePool"
+                options["count_include_pad"] = int(case.count_include_pad)
+        # Both outputs of MaxPool: the others compute the indices too.
+        names = ["y", "indices"] if kind == "MaxPool" else ["y"]
+        types = [TensorProto.FLOAT, TensorProto.INT64]
+        graph = helper.make_graph(
+            [helper.make_node(kind, inputs, names, **options)], case.name,
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, case.input)],
+            [helper.make_tensor_value_info(name, kind_of, y_shape(case))
+             for name, kind_of in zip(names, types, strict=False)],
+            constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        session = onnxruntime.InferenceSession(model.SerializeToString(), self.options,
+                                               providers=["CPUExecutionProvider"])
+        feed = {"x": arrays["x"]}
+        return lambda: session.run(None, feed)
+
+    def to_numpy(self, results):
+        # Its indices count through the whole batch; only the values are compared.
+        return tuple(results[:1])
+
+
+OURS = ("numba", "cython")
+
+IMPLEMENTATIONS = {implementation.name: implementation for implementation in (
+    Fastconv("numba"),
+    Fastconv("cython"),
+    Fastconv("tensordot"),
+    Fastconv("loops"),
+    Torch("torch"),
+    Torch("torch channels_last", channels_last=True),
+    OnnxRuntime("onnxruntime"),
+)}
+
+
+def reduced(case):
+    """`case` with so few channels and so small a map that plain Python loops take milliseconds."""
+    channels, *size = case.input[1:]
+    size = tuple(min(s, 12) for s in size)
+    if not isinstance(case, Conv):
+        return dataclasses.replace(case, input=(1, min(channels, 4), *size))
+    groups = min(case.groups, 2)
+    of_input, of_output = channels // case.groups, y_shape(case)[1] // case.groups
+    of_input, of_output = min(of_input, 4), min(of_output, 4)
+    first, second = (of_input * groups, of_output) if case.transposed else (of_output * groups, of_input)
+    return dataclasses.replace(case, input=(1, of_input * groups, *size), groups=groups,
+                               weight=(first, second, *case.weight[2:]))
+
+
+def _each(value, dims):
+    return [value] * dims if isinstance(value, int) else list(value)
+
+
+def _symmetric_padding(case):
+    pairs = case.geometry().padding[3 - case.dims:]
+    if any(before != after for before, after in pairs):
+        raise ValueError(f"{case.name}: torch's gradient operator takes the same padding on both sides, got {pairs}")
+    return [before for before, _ in pairs]

@@ -1,0 +1,128 @@
+"""What every implementation is given, and what it must answer before it is timed."""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+
+from bench.cases import Conv
+
+DIRECTIONS = ("forward", "backward")
+
+
+class Invalid(AssertionError):
+    """An implementation's answer differs from the reference."""
+
+
+def result_names(case, direction):
+    """The names of what a call computes, in the order of its results."""
+    if isinstance(case, Conv):
+        return ("y",) if direction == "forward" else ("dx", "dw", "db")
+    if direction == "backward":
+        return ("dx",)
+    return ("y", "indices") if case.op == "max" else ("y",)
+
+
+def y_shape(case):
+    """The shape of the output, with the case's own number of axes."""
+    g = case.geometry()
+    transposed = isinstance(case, Conv) and case.transposed
+    n, channels, *size = g.x_shape if transposed else g.y_shape
+    return (n, channels, *size[3 - case.dims:])
+
+
+def arrays(case):
+    """{'x', 'dy', and of a convolution 'w' and 'b': float32 array}, the same in every process."""
+    random = np.random.default_rng(zlib.crc32(case.name.encode()))
+    y = y_shape(case)
+    shapes = {"x": case.input, "dy": y}
+    if isinstance(case, Conv):
+        shapes |= {"w": case.weight, "b": (y[1],)}
+    return {name: random.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+
+
+def expected(case):
+    """{name: array} of all results in both directions, computed by torch in float64 and then rounded to float32."""
+    import torch
+
+    given = {name: torch.from_numpy(array).double().requires_grad_(name != "dy") for name, array in
+             arrays(case).items()}
+    operation = torch_operation(case)
+    if isinstance(case, Conv):
+        leaves = {"dx": given["x"], "dw": given["w"], "db": given["b"]}
+        y, results = operation(given["x"], given["w"], given["b"]), {}
+    else:
+        leaves = {"dx": given["x"]}
+        y = operation(given["x"])
+        y, results = (y[0], {"indices": y[1].numpy()}) if case.op == "max" else (y, {})
+    gradients = torch.autograd.grad(y, tuple(leaves.values()), given["dy"])
+    results |= dict(zip(leaves, (gradient.float().numpy() for gradient in gradients), strict=True))
+    return results | {"y": y.detach().float().numpy()}
+
+
+def torch_operation(case):
+    """torch's function for `case`, of (x, w, b) or of x."""
+    import torch.nn.functional as F
+
+    if isinstance(case, Conv):
+        function = getattr(F, case.op)
+        if case.transposed:
+            return lambda x, w, b: function(x, w, b, case.stride, case.padding, case.output_padding, case.groups,
+                                            case.dilation)
+        return lambda x, w, b: function(x, w, b, case.stride, case.padding, case.dilation, case.groups)
+    function = getattr(F, f"{case.op}_pool{case.dims}d")
+    if case.op == "max":
+        return lambda x: function(x, case.kernel, case.stride, case.padding, case.dilation, case.ceil_mode,
+                                  return_indices=True)
+    return lambda x: function(x, case.kernel, case.stride, case.padding, case.ceil_mode, case.count_include_pad,
+                              case.divisor)
+
+
+def tolerance(case, name):
+    """The largest error allowed, as a part of the largest result.
+
+    1e-5 is what float32 convolution promises at its default precision; sums of more than 4096 products, as in a
+    weight's gradient, may lose more, by the square root of their length.
+    """
+    if not isinstance(case, Conv):
+        return 1e-6
+    g = case.geometry()
+    length = g.n * math.prod(g.output) if name in ("dw", "db") else g.k * math.prod(g.kernel)
+    return 1e-5 * max(1.0, math.sqrt(length / 4096))
+
+
+def check(case, direction, results, reference):
+    """The largest error of `results`, as a part of the largest result.
+
+    Parameters
+    ----------
+    case : Conv or Pool
+    direction : {'forward', 'backward'}
+    results : sequence of arrays
+        In the order of `result_names`; an implementation may leave out the last ones (onnxruntime's indices).
+    reference : mapping of str to array
+        What `expected` returns.
+
+    Raises
+    ------
+    Invalid
+        If an array differs in shape or by more than `tolerance`, or an index at all.
+    """
+    worst = 0.0
+    for name, got in zip(result_names(case, direction), results, strict=False):
+        want = reference[name]
+        got = np.asarray(got)
+        if got.shape != want.shape:
+            raise Invalid(f"{case.name} {direction}: {name} has shape {got.shape}, expected {want.shape}")
+        if name == "indices":
+            if not np.array_equal(got, want):
+                raise Invalid(f"{case.name} {direction}: {np.count_nonzero(got != want)} of {want.size} indices differ")
+            continue
+        error = float(np.max(np.abs(got - want), initial=0.0) / np.max(np.abs(want), initial=1e-30))
+        if not error <= tolerance(case, name):  # written so that NaN fails
+            raise Invalid(f"{case.name} {direction}: the error of {name} is {error:.1e} of its largest element; "
+                          f"{tolerance(case, name):.1e} is allowed")
+        worst = max(worst, error)
+    return worst

@@ -1,0 +1,30 @@
+"""The operations on arrays, under the names, arguments and corner cases of ``torch.nn.functional``.
+
+A file holds a family. Each public function checks its arrays, has `fastconv.geometry` check and derive the shapes, and
+calls one kernel of the backend in force.
+"""
+
+from fastconv.functional.activation import log_softmax, relu, softmax
+from fastconv.functional.conv import conv1d, conv2d, conv3d
+from fastconv.functional.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from fastconv.functional.fold import fold, unfold
+from fastconv.functional.linear import linear
+from fastconv.functional.loss import cross_entropy, mse_loss
+from fastconv.functional.pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool1d_with_indices,
+    max_pool2d,
+    max_pool2d_with_indices,
+    max_pool3d,
+    max_pool3d_with_indices,
+)
+from fastconv.functional.signal import convolve1d, convolve2d, convolve3d, correlate1d, correlate2d, correlate3d
+
+__all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+           "conv_transpose2d", "conv_transpose3d", "convolve1d", "convolve2d", "convolve3d", "correlate1d",
+           "correlate2d", "correlate3d", "cross_entropy", "fold", "linear", "log_softmax", "max_pool1d",
+           "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "max_pool3d",
+           "max_pool3d_with_indices", "mse_loss", "relu", "softmax", "unfold"]

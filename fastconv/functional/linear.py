@@ -1,0 +1,60 @@
+"""The fully connected layer: a 1 x 1 convolution on maps of one element, so that it has the convolution's kernels."""
+
+import math
+
+import numpy as np
+
+from fastconv import backends, geometry
+from fastconv.checks import contiguous, floating, matching, packed
+
+
+def linear(input, weight, bias=None):
+    """``input @ weight.T + bias``.
+
+    Parameters
+    ----------
+    input : array (..., C), float32 or float64
+    weight : array (K, C) or (C,), of the input's type
+    bias : array (K,) or, with a weight of one axis, (), optional
+
+    Returns
+    -------
+    array (..., K), or (...) with a weight of one axis
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not fit and arrays of other types.
+    """
+    op = "linear"
+    x = floating(op, "input", input)
+    w = matching(op, "weight", weight, x)
+    g, y_shape = linear_geometry(op, x.shape, w.shape)
+    if bias is not None:
+        bias = contiguous(matching(op, "bias", bias, x))
+        geometry.check_shape(op, "bias", bias.shape, w.shape[:-1])
+        bias = bias.reshape(-1)
+    if g is None:
+        y = np.zeros(y_shape, x.dtype)
+        return y if bias is None else np.add(y, bias.reshape(w.shape[:-1]), out=y)
+    y = np.empty(y_shape, x.dtype)
+    backends.current().conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), bias, y.reshape(g.y_shape), g)
+    return y
+
+
+def linear_geometry(op, input_shape, weight_shape, weight_name="weight", input_name="input"):
+    """(the geometry of the convolution, or None where an array is empty; the shape of the result)."""
+    if not input_shape:
+        raise ValueError(f"{op}: {input_name} must have at least 1 dimension, got shape ()")
+    if len(weight_shape) not in (1, 2):
+        raise ValueError(f"{op}: {weight_name} must have 2 dimensions (or 1, for a single output), got shape "
+                         f"{weight_shape}")
+    features = input_shape[-1]
+    if features != weight_shape[-1]:
+        raise ValueError(f"{op}: {input_name} of shape {input_shape} has {features} features in its last axis, but "
+                         f"{weight_name} of shape {weight_shape} takes {weight_shape[-1]}")
+    n, k = math.prod(input_shape[:-1]), weight_shape[0] if len(weight_shape) == 2 else 1
+    y_shape = input_shape[:-1] + weight_shape[:-1]
+    if not (n and k and features):
+        return None, y_shape
+    return geometry.conv(op, (n, features, 1, 1, 1), (k, features, 1, 1, 1)), y_shape

@@ -1,0 +1,189 @@
+"""Gradients of pooling."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from fastconv import backends, geometry
+from fastconv.checks import floating, packed, size, user_shape
+from fastconv.checks import indices as checked_indices
+
+
+def max_pool1d_input(input_size, indices, grad_output):
+    """Gradient of `max_pool1d` with respect to its input.
+
+    Parameters
+    ----------
+    input_size : tuple of int
+        (N, C, W) or (C, W)
+    indices : array of int64 (N, C, Q) or (C, Q)
+        As `max_pool1d` returns them. Every one is checked.
+    grad_output : array of the shape of `indices`, float32 or float64
+
+    Returns
+    -------
+    array of shape `input_size`
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not fit and arrays of other types.
+    """
+    return _max_pool_input("max_pool1d_input", 1, input_size, indices, grad_output)
+
+
+def max_pool2d_input(input_size, indices, grad_output):
+    """Gradient of `max_pool2d` with respect to its input.
+
+    Parameters
+    ----------
+    input_size : tuple of int
+        (N, C, H, W) or (C, H, W)
+    indices : array of int64 (N, C, P, Q) or (C, P, Q)
+        As `max_pool2d` returns them. Every one is checked.
+    grad_output : array of the shape of `indices`, float32 or float64
+
+    Returns
+    -------
+    array of shape `input_size`
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not fit and arrays of other types.
+    """
+    return _max_pool_input("max_pool2d_input", 2, input_size, indices, grad_output)
+
+
+def max_pool3d_input(input_size, indices, grad_output):
+    """Gradient of `max_pool3d` with respect to its input.
+
+    Parameters
+    ----------
+    input_size : tuple of int
+        (N, C, D, H, W) or (C, D, H, W)
+    indices : array of int64 (N, C, O, P, Q) or (C, O, P, Q)
+        As `max_pool3d` returns them. Every one is checked.
+    grad_output : array of the shape of `indices`, float32 or float64
+
+    Returns
+    -------
+    array of shape `input_size`
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not fit and arrays of other types.
+    """
+    return _max_pool_input("max_pool3d_input", 3, input_size, indices, grad_output)
+
+
+def avg_pool1d_input(input_size, grad_output, kernel_size, stride=None, padding=0, ceil_mode=False,
+                     count_include_pad=True, divisor_override=None):
+    """Gradient of `avg_pool1d` with respect to its input.
+
+    Parameters
+    ----------
+    input_size : tuple of int
+        (N, C, W) or (C, W)
+    grad_output : array (N, C, Q) or (C, Q), float32 or float64
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As of `avg_pool2d`.
+
+    Returns
+    -------
+    array of shape `input_size`
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not fit and arrays of other types.
+    """
+    return _avg_pool_input("avg_pool1d_input", 1, input_size, grad_output, kernel_size, stride, padding, ceil_mode,
+                           count_include_pad, divisor_override)
+
+
+def avg_pool2d_input(input_size, grad_output, kernel_size, stride=None, padding=0, ceil_mode=False,
+                     count_include_pad=True, divisor_override=None):
+    """Gradient of `avg_pool2d` with respect to its input.
+
+    Parameters
+    ----------
+    input_size : tuple of int
+        (N, C, H, W) or (C, H, W)
+    grad_output : array (N, C, P, Q) or (C, P, Q), float32 or float64
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As of `avg_pool2d`.
+
+    Returns
+    -------
+    array of shape `input_size`
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not fit and arrays of other types.
+    """
+    return _avg_pool_input("avg_pool2d_input", 2, input_size, grad_output, kernel_size, stride, padding, ceil_mode,
+                           count_include_pad, divisor_override)
+
+
+def avg_pool3d_input(input_size, grad_output, kernel_size, stride=None, padding=0, ceil_mode=False,
+                     count_include_pad=True, divisor_override=None):
+    """Gradient of `avg_pool3d` with respect to its input.
+
+    Parameters
+    ----------
+    input_size : tuple of int
+        (N, C, D, H, W) or (C, D, H, W)
+    grad_output : array (N, C, O, P, Q) or (C, O, P, Q), float32 or float64
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As of `avg_pool3d`.
+
+    Returns
+    -------
+    array of shape `input_size`
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not fit and arrays of other types.
+    """
+    return _avg_pool_input("avg_pool3d_input", 3, input_size, grad_output, kernel_size, stride, padding, ceil_mode,
+                           count_include_pad, divisor_override)
+
+
+def _max_pool_input(op, nd, input_size, indices, grad_output):
+    dy = floating(op, "grad_output", grad_output)
+    shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
+    dy_shape, _ = geometry.with_batch(op, "grad_output", dy.shape, nd)
+    g = _scatter(op, shape, dy_shape)
+    geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
+    indices = checked_indices(op, "indices", indices, math.prod(g.input))
+    geometry.check_shape(op, "indices", indices.shape, dy.shape)
+    if not dy.size:
+        return np.zeros(user_shape(g.x_shape, nd, batched), dy.dtype)
+    dx = np.empty(user_shape(g.x_shape, nd, batched), dy.dtype)
+    backends.current().max_pool_backward(packed(dy, g.y_shape), indices.reshape(g.y_shape), dx.reshape(g.x_shape), g)
+    return dx
+
+
+@lru_cache(maxsize=4096)
+def _scatter(op, input_shape, output_shape):
+    """Geometry of a scatter-add by index: the windows do not matter to it, only the two sizes."""
+    g = geometry.pool(op, input_shape, 1)
+    output = (1,) * (5 - len(output_shape)) + output_shape[2:]
+    return geometry.Geometry(g.n, g.c, g.c, input=g.input, kernel=g.input, output=output)
+
+
+def _avg_pool_input(op, nd, input_size, grad_output, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                    divisor_override):
+    dy = floating(op, "grad_output", grad_output)
+    shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
+    g = geometry.pool(op, shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, divisor_override)
+    geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
+    dx = np.empty(user_shape(g.x_shape, nd, batched), dy.dtype)
+    if g.n:
+        backends.current().avg_pool_backward(packed(dy, g.y_shape), dx.reshape(g.x_shape), g)
+    return dx

@@ -1,0 +1,64 @@
+"""What every test file relies on: a fresh kernel cache, the backends to test, and settings that no test leaks."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for `bench`, which is not installed
+
+
+def _cache_directory():
+    """A directory named from a hash of the sources.
+
+    Numba notices an edit of the file that a cached function stands in, but not of one that it calls: by this name an
+    edit anywhere leaves the old cache behind.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "fastconv").rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode())
+        digest.update(path.read_bytes())
+    return Path(os.environ.get("NUMBA_CACHE_DIR", ROOT / ".cache" / "numba")) / digest.hexdigest()[:16]
+
+
+os.environ["NUMBA_CACHE_DIR"] = str(_cache_directory())  # read when numba is first imported
+
+from fastconv import backends, config  # noqa: E402
+from fastconv.backends import threads  # noqa: E402
+
+# The oracle is what the others are compared with. That the others load is a test of its own, in test_backends.py.
+TESTED = [name for name, missing in backends.available().items() if missing is None and name != "loops"]
+
+
+@pytest.fixture(params=TESTED)
+def backend(request):
+    """Each backend module in turn, but for the oracle."""
+    return backends.get(request.param)
+
+
+@pytest.fixture
+def fresh():
+    """Run Python code in a new interpreter, with any environment variables; what it printed is returned, stripped.
+
+    A variable given as None is unset. The code must end without an error or a warning.
+    """
+    def run(code, **variables):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+        environment = {name: value for name, value in environment.items() if value is not None}
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, cwd=ROOT, text=True,
+                              capture_output=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _settings():
+    """Put back the backend, the number of threads and the precision that a test changed."""
+    before = backends._chosen, threads._threads, config._precision
+    yield
+    backends._chosen, threads._threads, config._precision = before

@@ -1,0 +1,162 @@
+"""Whatever the layout of an argument: the same bits, a new array, and nothing written to."""
+
+import inspect
+
+import numpy as np
+import pytest
+from torch_twins import TYPES, random
+
+from fastconv import functional as F
+from fastconv import grad as G
+
+INDICES = np.array([[[[0, 3], [7, 34]]] * 3] * 2)
+LABELS = np.array([1, 0])
+
+# name: (function of the arrays, their shapes, or the arrays themselves where they are integers)
+CALLS = {
+    "conv1d": (lambda x, w, b: F.conv1d(x, w, b, padding=1), (2, 3, 6), (4, 3, 3), (4,)),
+    "conv2d": (lambda x, w, b: F.conv2d(x, w, b, padding=1), (2, 3, 6, 5), (4, 3, 3, 3), (4,)),
+    "conv2d unbatched": (lambda x, w, b: F.conv2d(x, w, b, stride=2), (3, 6, 5), (4, 3, 3, 3), (4,)),
+    "conv3d": (lambda x, w, b: F.conv3d(x, w, b), (2, 3, 4, 5, 6), (4, 3, 1, 2, 3), (4,)),
+    "conv_transpose2d": (lambda x, w, b: F.conv_transpose2d(x, w, b, 2), (2, 3, 4, 5), (3, 4, 3, 3), (4,)),
+    "max_pool2d": (lambda x: F.max_pool2d(x, 2), (2, 3, 6, 5)),
+    "max_pool2d 1": (lambda x: F.max_pool2d(x, 1), (2, 3, 6, 5)),
+    "max_pool2d indices": (lambda x: F.max_pool2d(x, 2, return_indices=True)[1], (2, 3, 6, 5)),
+    "avg_pool2d": (lambda x: F.avg_pool2d(x, 2), (2, 3, 6, 5)),
+    "avg_pool2d 1": (lambda x: F.avg_pool2d(x, 1), (3, 6, 5)),
+    "unfold": (lambda x: F.unfold(x, 2), (2, 3, 6, 5)),
+    "unfold 1": (lambda x: F.unfold(x, 1), (2, 3, 6, 5)),
+    "fold": (lambda x: F.fold(x, (3, 4), 2), (2, 12, 6)),
+    "linear": (F.linear, (2, 4, 5), (3, 5), (3,)),
+    "correlate1d": (F.correlate1d, (9,), (3,)),
+    "convolve2d": (F.convolve2d, (6, 5), (3, 2)),
+    "relu": (F.relu, (2, 3, 6, 5)),
+    "softmax": (lambda x: F.softmax(x, 1), (2, 3, 6, 5)),
+    "softmax of the same type": (lambda x: F.softmax(x, 1, dtype=x.dtype), (2, 3, 6, 5)),
+    "softmax of one class": (lambda x: F.log_softmax(x, 1), (2, 1)),
+    "log_softmax": (lambda x: F.log_softmax(x, -1), (2, 3, 6, 5)),
+    "cross_entropy": (lambda x, w, t: F.cross_entropy(x, t, w, reduction="none"), (2, 4), (4,), LABELS),
+    "cross_entropy of probabilities": (F.cross_entropy, (2, 4, 3), (2, 4, 3)),
+    "mse_loss": (lambda x, t: F.mse_loss(x, t, reduction="none"), (2, 4, 3), (2, 4, 3)),
+    "conv2d_input": (lambda w, dy: G.conv2d_input((2, 3, 6, 5), w, dy), (4, 3, 3, 3), (2, 4, 4, 3)),
+    "conv2d_weight": (lambda x, dy: G.conv2d_weight(x, (4, 3, 3, 3), dy), (2, 3, 6, 5), (2, 4, 4, 3)),
+    "conv2d_parameters": (lambda x, dy: G.conv2d_parameters(x, (4, 3, 3, 3), dy)[1], (2, 3, 6, 5), (2, 4, 4, 3)),
+    "conv_transpose1d_input": (lambda w, dy: G.conv_transpose1d_input((2, 3, 5), w, dy), (3, 4, 3), (2, 4, 7)),
+    "conv_transpose1d_weight": (lambda x, dy: G.conv_transpose1d_weight(x, (3, 4, 3), dy), (2, 3, 5), (2, 4, 7)),
+    "conv_transpose1d_parameters": (lambda x, dy: G.conv_transpose1d_parameters(x, (3, 4, 3), dy)[1], (2, 3, 5),
+                                    (2, 4, 7)),
+    "max_pool2d_input": (lambda dy, i: G.max_pool2d_input((2, 3, 7, 5), i, dy), (2, 3, 2, 2), INDICES),
+    "avg_pool2d_input": (lambda dy: G.avg_pool2d_input((2, 3, 6, 5), dy, 2), (2, 3, 3, 2)),
+    "unfold_input": (lambda dy: G.unfold_input((2, 3, 3, 4), dy, 2), (2, 12, 6)),
+    "fold_input": (lambda dy: G.fold_input(dy, 2), (2, 3, 6, 5)),
+    "linear_input": (lambda w, dy: G.linear_input((2, 4, 5), w, dy), (3, 5), (2, 4, 3)),
+    "linear_weight": (lambda x, dy: G.linear_weight(x, (3, 5), dy), (2, 4, 5), (2, 4, 3)),
+    "linear_parameters": (lambda x, dy: G.linear_parameters(x, (3, 5), dy)[1], (2, 4, 5), (2, 4, 3)),
+    "relu_input": (G.relu_input, (2, 3, 4), (2, 3, 4)),
+    "softmax_input": (lambda y, dy: G.softmax_input(y, dy, 1), (2, 3, 4), (2, 3, 4)),
+    "log_softmax_input": (lambda y, dy: G.log_softmax_input(y, dy, 1), (2, 3, 4), (2, 3, 4)),
+    "cross_entropy_input": (lambda x, w, t: G.cross_entropy_input(x, t, 2.0, w), (2, 4), (4,), LABELS),
+    "cross_entropy_input of probabilities": (lambda x, t: G.cross_entropy_input(x, t), (2, 4, 3), (2, 4, 3)),
+    "mse_loss_input": (lambda x, t: G.mse_loss_input(x, t), (2, 4, 3), (2, 4, 3)),
+}
+
+
+class Subclass(np.ndarray):
+    """As memmap is one: an array all the same."""
+
+
+class Held:
+    """As a layer's Parameter is one: what holds an array."""
+
+    def __init__(self, data):
+        self.data = data
+
+    dtype = property(lambda self: self.data.dtype)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.data
+
+
+def unaligned(a):
+    buffer = np.zeros(a.nbytes + 1, np.uint8)
+    result = buffer[1:].view(a.dtype).reshape(a.shape)
+    result[...] = a
+    assert not result.flags.aligned
+    return result
+
+
+def read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def spread(a):
+    wide = np.zeros([2 * n for n in a.shape], a.dtype)
+    result = wide[(slice(None, None, 2),) * a.ndim]
+    result[...] = a
+    return result
+
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "reversed": lambda a: np.flip(np.flip(a).copy()),
+    "spread": spread,
+    "broadcast": lambda a: np.broadcast_to(a[..., :1], a.shape),
+    "read-only": read_only,
+    "unaligned": unaligned,
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")) if a.dtype.kind == "f" else a,
+    "subclass": lambda a: a.view(Subclass),
+    "held": Held,
+}
+
+
+def arguments(call, dtype):
+    function, *specs = CALLS[call]
+    return function, [spec if isinstance(spec, np.ndarray) else random(seed, spec, dtype)
+                      for seed, spec in enumerate(specs)]
+
+
+def plain(a):
+    return np.array(a.data if isinstance(a, Held) else a, dtype=np.dtype(a.dtype).newbyteorder("="), order="C",
+                    subok=False)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("call", CALLS)
+def test_layouts(call, layout, dtype):
+    function, arrays = arguments(call, dtype)
+    odd = [LAYOUTS[layout](a) for a in arrays]
+    before = [plain(a) for a in odd]
+    found, expected = function(*odd), function(*before)
+    assert type(found) is np.ndarray
+    assert found.dtype == expected.dtype and found.dtype.isnative
+    assert found.dtype == (np.int64 if call.endswith(" indices") else dtype)
+    assert found.flags.c_contiguous and found.flags.owndata and found.flags.writeable
+    assert found.tobytes() == expected.tobytes()
+    for given, saved in zip(odd, before, strict=True):
+        data = given.data if isinstance(given, Held) else given
+        np.testing.assert_array_equal(data, saved)
+        assert not np.shares_memory(found, data)
+
+
+def test_every_function_is_here():
+    named = {call.split()[0] for call in CALLS}
+    families = {name.translate(str.maketrans("", "", "123")) for name in named}
+    for module in (F, G):
+        for name in module.__all__:
+            base = name.removesuffix("_with_indices").translate(str.maketrans("", "", "123"))
+            base = base.replace("correlated", "convolved")
+            assert base in families or base == "convolved", name
+
+
+@pytest.mark.parametrize("module", [F, G])
+def test_every_public_function_has_a_docstring_that_names_its_arguments(module):
+    for name in module.__all__:
+        function = getattr(module, name)
+        text = inspect.getdoc(function)
+        assert text, name
+        if "Parameters\n" in text:
+            for argument in inspect.signature(function).parameters:
+                assert argument in text or argument == "_stacklevel", (name, argument)

@@ -1,0 +1,355 @@
+"""Summaries against the worked numbers of the seeds, the gradient check, tables and pictures."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+
+from fastconv import functional, grad, inspection, layers
+from fastconv.inspection import ReceptiveField, check_gradients, summary
+from fastconv.inspection.tables import Table
+
+
+def lab7():
+    """The network of seed 002."""
+    return layers.Sequential(
+        layers.Conv2d(1, 32, 3), layers.ReLU(), layers.MaxPool2d(2), layers.Conv2d(32, 64, 3), layers.ReLU(),
+        layers.MaxPool2d(2), layers.Conv2d(64, 64, 3), layers.Flatten(), layers.Linear(576, 64), layers.ReLU(),
+        layers.Linear(64, 10))
+
+
+def auditory():
+    """The network of seed 003, its softmax left to the loss."""
+    return layers.Sequential(
+        layers.Conv2d(3, 16, 5), layers.ReLU(), layers.MaxPool2d(2), layers.Conv2d(16, 32, 5), layers.ReLU(),
+        layers.MaxPool2d(2), layers.Flatten(), layers.Linear(512, 10))
+
+
+def test_summary_of_seed_002():
+    found = summary(lab7(), (1, 28, 28), batch_size=64)
+    assert [row.output_shape[1:] for row in found.rows] == [
+        (32, 26, 26), (32, 26, 26), (32, 13, 13), (64, 11, 11), (64, 11, 11), (64, 5, 5), (64, 3, 3), (576,), (64,),
+        (64,), (10,)]
+    assert [row.parameters for row in found.rows] == [320, 0, 0, 18496, 0, 0, 36928, 0, 36928, 0, 650]
+    assert found.parameters == found.trainable == 93322
+    assert found.parameter_bytes == 4 * 93322
+    products = 32 * 26 * 26 * 9 + 64 * 11 * 11 * 32 * 9 + 64 * 3 * 3 * 64 * 9 + 576 * 64 + 64 * 10
+    assert found.multiply_adds == 64 * products
+
+
+def test_summary_of_seed_003():
+    found = summary(auditory(), (3, 28, 28), batch_size=8)
+    assert found.parameters == 19178
+    assert found.parameter_bytes == 76712
+    assert found.activation_bytes == 886912
+    assert found.total_bytes == 963624
+    kept = [28 * 28 * 3, 24 * 24 * 16, 24 * 24 * 16, 12 * 12 * 16, 8 * 8 * 32, 8 * 8 * 32, 0, 512]
+    assert [row.memory for row in found.rows] == [8 * 4 * n for n in kept]
+    assert found.loss_bytes == 8 * 4 * (10 + 10)
+    assert [row.output_shape[1:] for row in found.rows] == [
+        (16, 24, 24), (16, 24, 24), (16, 12, 12), (32, 8, 8), (32, 8, 8), (32, 4, 4), (512,), (10,)]
+
+
+def test_memory_is_the_same_with_softmax_in_the_network():
+    model = layers.Sequential(*auditory(), layers.Softmax(dim=-1))
+    assert summary(model, (3, 28, 28), batch_size=8).activation_bytes == 886912
+
+
+def test_receptive_fields_of_seed_003():
+    conv1, _, pool1, conv2, _, pool2, flatten, linear = (
+        row.receptive_field for row in summary(auditory(), (3, 28, 28)).rows)
+    assert conv1 == ReceptiveField((5, 5), (1, 1), (0, 0))
+    assert pool1 == ReceptiveField((6, 6), (2, 2), (0, 0))
+    assert conv2 == ReceptiveField((14, 14), (2, 2), (0, 0))
+    assert pool2 == flatten == ReceptiveField((16, 16), (4, 4), (0, 0))
+    assert linear == ReceptiveField((28, 28), None, (0, 0))
+
+
+def test_receptive_field_of_seed_002_leaves_out_what_pooling_drops():
+    assert summary(lab7(), (1, 28, 28)).rows[-1].receptive_field == ReceptiveField((26, 26), None, (0, 0))
+
+
+@pytest.mark.parametrize(("stack", "expected"), [
+    ([layers.Conv2d(1, 1, 3, padding=1)], ReceptiveField((3, 3), (1, 1), (-1, -1))),
+    ([layers.Conv2d(1, 1, 3, stride=2, padding=1)] * 2, ReceptiveField((7, 7), (4, 4), (-3, -3))),
+    ([layers.Conv2d(1, 1, 3, dilation=2, padding="same")], ReceptiveField((5, 5), (1, 1), (-2, -2))),
+    ([layers.Conv2d(1, 1, (1, 4), padding="same")], ReceptiveField((1, 4), (1, 1), (0, -1))),
+    ([layers.MaxPool2d(3, 2, 1), layers.AvgPool2d(2)], ReceptiveField((5, 5), (4, 4), (-1, -1))),
+])
+def test_receptive_field_with_padding_stride_and_dilation(stack, expected):
+    assert summary(layers.Sequential(*stack), (1, 16, 16)).rows[-1].receptive_field == expected
+
+
+def test_receptive_field_is_what_the_gradient_reaches():
+    model = layers.Sequential(layers.Conv2d(1, 2, 3, stride=2, padding=1), layers.AvgPool2d(2, 1),
+                              layers.Conv2d(2, 1, (3, 2), dilation=(1, 2), padding=(2, 0)))
+    for parameter in model.parameters():
+        parameter.data[...] = 1
+    y = model(np.zeros((1, 1, 40, 40), np.float32))
+    at = (y.shape[2] // 2, y.shape[3] // 2)
+    grad_output = np.zeros_like(y)
+    grad_output[0, 0, at[0], at[1]] = 1
+    reached = np.nonzero(model.backward(grad_output)[0, 0])
+    field = summary(model, (1, 40, 40)).rows[-1].receptive_field
+    for axis in (0, 1):
+        start = field.offset[axis] + at[axis] * field.stride[axis]
+        assert reached[axis].min() == start
+        assert reached[axis].max() == start + field.size[axis] - 1
+
+
+def test_summary_of_one_and_three_dimensions():
+    model = layers.Sequential(layers.Conv1d(24, 56, 8, stride=4), layers.MaxPool1d(2))
+    row = summary(model, (24, 4096)).rows[-1]
+    assert row.receptive_field == ReceptiveField((12,), (8,), (0,))
+    model = layers.Sequential(layers.Conv3d(1, 2, (1, 3, 3), padding=(0, 1, 1)))
+    assert summary(model, (1, 4, 8, 8)).rows[0].receptive_field == ReceptiveField((1, 3, 3), (1, 1, 1), (0, -1, -1))
+
+
+def test_summary_of_vectors_has_no_receptive_field():
+    found = summary(layers.Sequential(layers.Linear(4, 3), layers.ReLU()), (4,))
+    assert [row.receptive_field for row in found.rows] == [None, None]
+    assert "sees" not in str(found)
+
+
+def test_receptive_field_behind_an_unknown_layer_is_unknown():
+    class Blur(layers.Layer):
+        def forward(self, x):
+            return x + 1
+
+    found = summary(layers.Sequential(layers.Conv2d(1, 1, 3), Blur(), layers.ReLU()), (1, 8, 8))
+    assert [row.receptive_field is None for row in found.rows] == [False, True, True]
+    assert "?" in str(found)
+
+
+def test_shared_and_frozen_parameters_are_counted_once_and_told_apart():
+    shared = layers.Linear(4, 4)
+    frozen = layers.Linear(4, 2)
+    frozen.requires_grad_(False)
+    found = summary(layers.Sequential(shared, layers.ReLU(), shared, frozen), (4,))
+    assert [row.parameters for row in found.rows] == [20, 0, 0, 10]
+    assert (found.parameters, found.trainable) == (30, 20)
+    assert "10 of them frozen" in str(found)
+
+
+def test_summary_leaves_the_network_as_it_was():
+    model = lab7()
+    x = np.random.default_rng(0).standard_normal((2, 1, 28, 28), np.float32)
+    y = model(x)
+    gradient = model.backward(np.ones_like(y))
+    before = [p.grad.copy() for p in model.parameters()]
+    summary(model, (1, 28, 28))
+    assert model.training
+    assert np.array_equal(model.backward(np.ones_like(y)), gradient)
+    assert all(np.array_equal(p.grad, b) for p, b in zip(model.parameters(), before, strict=True))
+
+
+def test_summary_in_double_precision():
+    model = auditory()
+    model.to(np.float64)
+    assert summary(model, (3, 28, 28), batch_size=8).total_bytes == 2 * 963624
+
+
+@pytest.mark.parametrize(("shape", "batch", "message"), [
+    ((1, 0, 28), 1, "input_shape must be at least 1, got 0"), ((1, 28, 28), 0, "batch_size must be at least 1"),
+    ((2, 28, 28), 1, "channels"),
+])
+def test_summary_refuses(shape, batch, message):
+    with pytest.raises(ValueError, match=message):
+        summary(lab7(), shape, batch)
+
+
+def test_summary_prints_as_text():
+    text = str(summary(lab7(), (1, 28, 28), batch_size=64))
+    assert "Sequential, batch of 64: 93,322 parameters" in text
+    first = next(line for line in text.splitlines() if line.startswith("0 Conv2d"))
+    assert first.split() == ["0", "Conv2d", "32x26x26", "320", "12,460,032", "200,704", "3x3", "1", "0"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_tables_are_richs_in_a_wide_terminal_only(monkeypatch):
+    table = Table("Title", ["<name", "count"], [["[red]a", "1"]], ["a note"])
+    plain = io.StringIO()
+    table.print(plain)
+    rule = "-------------"
+    assert plain.getvalue().splitlines() == ["Title", rule, "name    count", rule, "[red]a      1", rule, "a note"]
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    drawn = Terminal()
+    table.print(drawn)
+    assert "━" in drawn.getvalue() or "─" in drawn.getvalue()
+    assert "[red]a" in drawn.getvalue()
+    monkeypatch.setenv("COLUMNS", "8")
+    narrow = Terminal()
+    table.print(narrow)
+    assert narrow.getvalue() == plain.getvalue()
+
+
+def test_tables_do_without_rich(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    drawn = Terminal()
+    Table("Title", ["<name"], [["a"]], []).print(drawn)
+    assert drawn.getvalue().startswith("Title\n")
+
+
+def test_gradients_of_a_network_pass():
+    rng = np.random.default_rng(0)
+    model = layers.Sequential(layers.Conv2d(2, 3, 3, padding=1), layers.ReLU(), layers.MaxPool2d(2), layers.Flatten(),
+                              layers.Linear(12, 4))
+    x = rng.standard_normal((2, 2, 4, 4), np.float32)
+    kept = {name: value.copy() for name, value in model.state_dict().items()}
+    report = check_gradients(model, x)
+    assert list(report.errors) == ["x", "0.weight", "0.bias", "4.weight", "4.bias"]
+    assert report
+    assert report.worst < 1e-6
+    assert all(np.array_equal(kept[name], value) for name, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_gradients_of_a_loss_pass():
+    rng = np.random.default_rng(0)
+    report = check_gradients(layers.CrossEntropyLoss(), (rng.standard_normal((5, 3)), np.array([0, 2, 1, 1, 0])))
+    assert report.passed
+    assert list(report.errors) == ["input"]
+
+
+class Scale(layers.Layer):
+    """y = a x, with a gradient that may be wrong by a factor."""
+
+    def __init__(self, wrong_input=1.0, wrong_weight=1.0):
+        self.weight = layers.Parameter(np.full(3, 2.0, np.float32))
+        self.wrong_input, self.wrong_weight = wrong_input, wrong_weight
+
+    def forward(self, x):
+        self.x = x
+        return x * self.weight
+
+    def backward(self, grad_output):
+        self.weight.grad = (grad_output * self.x).sum(axis=0) * self.wrong_weight
+        return grad_output * self.weight * self.wrong_input
+
+
+def test_gradient_check_finds_which_gradient_is_wrong():
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    assert check_gradients(Scale(), x)
+    report = check_gradients(Scale(wrong_weight=1.01), x)
+    assert not report
+    assert report.errors["x"] < 1e-7
+    assert report.errors["weight"] == pytest.approx(0.01 / 1.01, rel=1e-3)
+    assert "WRONG" in str(report)
+    assert check_gradients(Scale(wrong_input=-1), x).worst == pytest.approx(2, rel=1e-3)
+    assert not check_gradients(Scale(wrong_input=np.nan), x)
+
+
+def test_gradient_check_refuses():
+    x = np.random.default_rng(0).standard_normal((4, 3))
+
+    class Noise(Scale):
+        def forward(self, x):
+            self.x = x
+            return x + np.random.default_rng().standard_normal(x.shape)
+
+    class Short(Scale):
+        def backward(self, grad_output):
+            self.weight.grad = np.zeros(3)
+            return grad_output[:1]
+
+    with pytest.raises(ValueError, match="different results"):
+        check_gradients(Noise(), x)
+    with pytest.raises(ValueError, match=r"gradient by x must have shape \(4, 3\), got \(1, 3\)"):
+        check_gradients(Short(), x)
+    with pytest.raises(TypeError, match="needs a gradient= function"):
+        check_gradients(np.sin, x)
+    with pytest.raises(ValueError, match="no argument of floating type"):
+        check_gradients(np.square, np.arange(3), gradient=lambda g, x: 2 * x * g)
+
+
+FUNCTIONS = [
+    ("conv1d", [(2, 4, 9), (6, 2, 3), (6,)], {"stride": 2, "padding": 1, "groups": 2}),
+    ("conv2d", [(2, 2, 5, 6), (3, 2, 3, 3)], {"padding": "same"}),
+    ("conv_transpose2d", [(2, 3, 4, 4), (3, 2, 3, 3), (2,)], {"stride": 2, "output_padding": 1}),
+    ("max_pool2d", [(2, 2, 6, 6)], {"kernel_size": 2}),
+    ("avg_pool2d", [(2, 2, 5, 5)], {"kernel_size": 3, "stride": 2, "padding": 1}),
+    ("unfold", [(2, 2, 5, 5)], {"kernel_size": 3}),
+    ("linear", [(3, 4), (5, 4), (5,)], {}),
+    ("softmax", [(3, 4)], {"dim": 1}),
+    ("log_softmax", [(3, 4)], {"dim": 0}),
+    ("relu", [(3, 4)], {}),
+    ("mse_loss", [(3, 4), (3, 4)], {"reduction": "sum"}),
+]
+
+
+@pytest.mark.parametrize(("name", "shapes", "keywords"), FUNCTIONS, ids=[name for name, _, _ in FUNCTIONS])
+def test_gradients_of_functions(name, shapes, keywords):
+    rng = np.random.default_rng(5)
+    inputs = [rng.standard_normal(shape) for shape in shapes]
+    report = check_gradients(getattr(functional, name), inputs, **keywords)
+    assert report, str(report)
+    assert report.worst < 1e-6
+
+
+def test_gradients_of_any_function_with_a_gradient():
+    x = np.random.default_rng(0).standard_normal(7)
+    assert check_gradients(np.tanh, x, gradient=lambda g, x: g * (1 - np.tanh(x) ** 2))
+    wrong = check_gradients(functional.conv2d, [np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3))],
+                            gradient=lambda g, x, w: (2 * grad.conv2d_input(x.shape, w, g), None))
+    assert wrong.errors.keys() == {"input"}
+    assert wrong.worst == pytest.approx(0.5, rel=1e-3)
+
+
+def _written(figure, path):
+    figure.savefig(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    return figure
+
+
+def test_pictures_hold_what_they_are_given(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "picture.png"
+    figure = _written(inspection.curves({"loss": [3, 2, 1], "accuracy": [0.1, 0.2, 0.3]},
+                                        {"loss": [4, 3, 2], "accuracy": [0, 0.1, 0.2]}), path)
+    loss, accuracy = figure.axes
+    assert [line.get_ydata().tolist() for line in loss.lines] == [[3, 2, 1], [4, 3, 2]]
+    assert accuracy.lines[1].get_xdata().tolist() == [1, 2, 3]
+    assert loss.get_xlabel() == "epoch"
+
+    weight = rng.standard_normal((5, 2, 3, 3))
+    figure = _written(inspection.filter_grid(weight, columns=3), path)
+    pictures = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(pictures) == 5
+    assert np.allclose(pictures[3].get_array(), weight[3].mean(axis=0))
+    low, high = pictures[0].get_clim()
+    assert low == -high
+
+    figure = _written(inspection.activation_grid(rng.random((3, 4, 4))), path)
+    assert sum(bool(axes.images) for axes in figure.axes) == 3
+
+    figure = _written(inspection.confusion([0, 0, 1, 2], [0, 1, 1, 2], names="abc"), path)
+    texts = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    assert texts == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (2, 2): "1"}
+    assert "75.0% of 4 right, 1 wrong" in figure.axes[0].get_title(loc="left")
+
+    images = np.arange(5)[:, None, None, None] * np.ones((5, 1, 4, 4))
+    probabilities = np.array([[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.0005, 0.4, 0.5995], [0.5, 0.3, 0.2], [0, 1, 0]])
+    figure = _written(inspection.hardest(images, np.array([0, 0, 0, 2, 1]), probabilities, count=3), path)
+    shown = [axes.images[0].get_array().max() for axes in figure.axes if axes.images]
+    assert shown == [2, 1, 3]
+    first = [text.get_text() for text in figure.axes[1].texts]
+    assert first == ["2", "60.0%", "1", "40.0%", "0", "< 0.1%"]
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: inspection.curves({"loss": [], "accuracy": []}), "1 dimensions and hold something"),
+    (lambda: inspection.filter_grid(np.zeros((3, 3))), r"weight must have 4 dimensions.*\(3, 3\)"),
+    (lambda: inspection.activation_grid(np.zeros((3, 3))), "maps must have 3 dimensions"),
+    (lambda: inspection.confusion([0, 1], [0]), "vectors of one length"),
+    (lambda: inspection.confusion([], []), "must not be empty"),
+    (lambda: inspection.hardest(np.zeros((2, 4, 4)), [0], np.zeros((1, 3))), "one length"),
+])
+def test_pictures_refuse(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
