@@ -49,7 +49,8 @@ def versions():
 def show_config(file=None):
     """Print versions, the CPU's features, the backends found (and why any is missing) and the number of threads."""
     lines = [f"{name:12s}{version or 'not installed'}" for name, version in versions().items()]
-    lines += ["", f"machine     {platform.machine()}, {threads.cores()} cores, {threads.get_num_threads()} threads in use"]
+    lines += ["", f"machine     {platform.machine()}, {threads.cores()} cores, {threads.get_num_threads()} threads in "
+                  "use"]
     missing = backends.available()
     for name, why in missing.items():
         if why is None:

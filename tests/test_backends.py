@@ -167,7 +167,8 @@ print(backends.current_name())
 """
 
 
-@pytest.mark.parametrize(("name", "without"), [("numba", WITHOUT_NUMBA), ("cython", WITHOUT_CYTHON)])
+@pytest.mark.parametrize(("name", "without"), [("numba", WITHOUT_NUMBA), ("cython", WITHOUT_CYTHON)],
+                         ids=["numba", "cython"])
 def test_a_missing_backend_is_named_with_the_command_that_installs_it(fresh, name, without):
     *errors, current = fresh(without + TRY.format(name=name)).splitlines()
     assert len(errors) == 3

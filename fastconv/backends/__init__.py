@@ -14,7 +14,7 @@ x (N, C, D, H, W), w (K, C / groups, T, R, S), y (N, K, O, P, Q), cols (N, C * T
 (D, H, W) map, as torch's. Inputs may be read-only. No array is empty. Every element of a result is written, whatever
 it held before; nothing else is. Kernels validate nothing, raise nothing and keep no reference to an array.
 
-A NaN in a pooling window wins; ties go to the first element; the argmax of a window of -inf is its first element
+A NaN in a pooling window wins, the last one of several, as in torch; ties go to the first element; the argmax of a window of -inf is its first element
 inside the input.
 """
 
@@ -30,6 +30,12 @@ KERNELS = ("im2col", "col2im", "conv_forward", "conv_backward_input", "conv_back
 
 # Fastest first: the automatic choice is the first that loads.
 NAMES = ("numba", "cython", "tensordot", "loops")
+
+INSTALL = {"numba": "install it with `pip install numba`",
+           "cython": "build it with a C compiler present: `pip install --force-reinstall --no-binary fastconv fastconv`, "
+                     "or `pip install -e .` in a checkout",
+           "tensordot": "install NumPy with `pip install numpy`",
+           "loops": "install NumPy with `pip install numpy`"}
 
 _override = ContextVar("fastconv_backend", default=None)
 _chosen = None
@@ -54,7 +60,12 @@ def get(name):
     if module is None:
         if name not in NAMES:
             raise ValueError(f"there is no backend {name!r}; expected one of {', '.join(map(repr, NAMES))}")
-        module = _loaded[name] = importlib.import_module(f"fastconv.backends.{name}")
+        try:
+            module = _loaded[name] = importlib.import_module(f"fastconv.backends.{name}")
+        except BackendUnavailable:
+            raise
+        except ImportError as error:
+            raise BackendUnavailable(f"backend {name!r} cannot run here: {error}; {INSTALL[name]}") from error
     return module
 
 

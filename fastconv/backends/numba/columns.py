@@ -73,7 +73,7 @@ def col2im(begin, end, a, like):
                         d = o * stride_d + t * step_d - front
                         for p in range(out_h):
                             h = p * stride_h + r * step_h - top
-                            if 0 <= d and d < depth and 0 <= h and h < height:
+                            if d >= 0 and d < depth and h >= 0 and h < height:
                                 line = start + (d * height + h) * width + shift
                                 if stride_w == 1:
                                     for q in range(first, last):

@@ -1,9 +1,9 @@
 """Convolution kernels: pad the planes, pack the panels, multiply. `fastconv.backends.plan` says what is multiplied."""
 
-from fastconv.backends.plan import ROWS, STEPS
 from fastconv.backends.numba.isa import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.tile import lanes, tile, transpose
+from fastconv.backends.plan import ROWS, STEPS
 
 # Rows of a tile of one, two, three and four vectors. An instruction set without the wider tiles never asks for them;
 # its four-vector tile is compiled as a one-vector one.
@@ -126,9 +126,9 @@ def multiply(begin, end, a, like):
 
     A block of rows is part of one image, or several whole images where they are small.
     """
-    source, panels, bias, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)
+    source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like)
     col_a, col_b = ints(a[4]), ints(a[5])
-    images, _groups = a[6], a[7]
+    images = a[6]
     depth, height, width = a[8], a[9], a[10]
     image_stride, group_stride = a[11], a[12]
     stride_o, stride_p, stride_q = a[13], a[14], a[15]
