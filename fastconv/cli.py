@@ -103,8 +103,8 @@ def _parsers():
                       "(default: 10)")
     demo.add_argument("--batch-size", type=_positive, default=64, metavar="N", help="digits per step (default: 64)")
     demo.add_argument("--lr", type=_rate, default=1e-3, metavar="RATE", help="learning rate (default: 1e-3)")
-    demo.add_argument("--seed", type=_natural, default=0, metavar="N", help="of the initial parameters, the split and "
-                      "the order of the digits (default: 0)")
+    demo.add_argument("--seed", type=_natural, default=0, metavar="N", help="of the initial parameters and of the "
+                      "order of the digits (default: 0)")
     _add_engine(demo)
     demo.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where the pictures go (default: "
                       "out); made if it does not exist")
@@ -148,7 +148,7 @@ def _demo(arguments, parser):
     try:
         run.check_extras()
         try:
-            data = run.load(arguments.data, arguments.seed)
+            data = run.load(arguments.data)
         except (ValueError, OSError) as error:
             parser.error(f"argument --data: {error}")
         return run.demo(data, epochs=arguments.epochs, batch_size=arguments.batch_size, lr=arguments.lr,

@@ -1,38 +1,12 @@
-"""Settings that hold for every backend, and a report of what was found on this machine."""
+"""A report of what was found on this machine, and compilation ahead of the first call."""
 
 import importlib.metadata
 import platform
 import sys
 
 from fastconv import backends
-from fastconv.backends import threads
+from fastconv.backends import precision, threads
 from fastconv.version import __version__
-
-PRECISIONS = ("highest", "high", "medium")
-
-_precision = "high"
-
-
-def set_float32_precision(level):
-    """Say how exact float32 convolution must be, under the names of ``torch.set_float32_matmul_precision``.
-
-    Parameters
-    ----------
-    level : {'highest', 'high', 'medium'}
-        'highest' multiplies directly. 'high', the default, also allows transforms (Winograd) that keep the largest
-        error within 1e-5 of the largest output; with these a NaN or an infinity may spread over its 4 x 4 block of
-        outputs. 'medium' also allows TF32 tensor cores, where there are any.
-    """
-    global _precision
-    if level not in PRECISIONS:
-        raise ValueError(f"set_float32_precision: level must be one of {', '.join(map(repr, PRECISIONS))}, "
-                         f"got {level!r}")
-    _precision = level
-
-
-def get_float32_precision():
-    """The level in force."""
-    return _precision
 
 
 def versions():
@@ -58,7 +32,7 @@ def show_config(file=None):
             lines.append(f"{name:12s}found" + (f": {describe()}" if describe else ""))
         else:
             lines.append(f"{name:12s}missing: {why}")
-    lines += ["", f"backend     {backends.current_name()}", f"precision   {_precision}"]
+    lines += ["", f"backend     {backends.current_name()}", f"precision   {precision.get_float32_precision()}"]
     print("\n".join(lines), file=file or sys.stdout)
 
 

@@ -27,8 +27,8 @@ def _cache_directory():
 
 os.environ["NUMBA_CACHE_DIR"] = str(_cache_directory())  # read when numba is first imported
 
-from fastconv import backends, config  # noqa: E402
-from fastconv.backends import threads  # noqa: E402
+from fastconv import backends  # noqa: E402
+from fastconv.backends import precision, threads  # noqa: E402
 
 # The oracle is what the others are compared with. That the others load is a test of its own, in test_backends.py.
 TESTED = [name for name, missing in backends.available().items() if missing is None and name != "loops"]
@@ -59,6 +59,6 @@ def fresh():
 @pytest.fixture(autouse=True)
 def _settings():
     """Put back the backend, the number of threads and the precision that a test changed."""
-    before = backends._chosen, threads._threads, config._precision
+    before = backends._chosen, threads._threads, precision._level
     yield
-    backends._chosen, threads._threads, config._precision = before
+    backends._chosen, threads._threads, precision._level = before

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 import fastconv
-from fastconv import backends, config
-from fastconv.backends import KERNELS, NAMES, BackendUnavailable
+from fastconv import backends
+from fastconv.backends import KERNELS, NAMES, BackendUnavailable, precision
 
 AUTOMATIC = next(name for name, missing in backends.available().items() if missing is None)
 
@@ -204,14 +204,14 @@ def test_unavailable_is_an_import_error():
 # Settings for all of them
 
 def test_precision():
-    assert config.PRECISIONS == ("highest", "high", "medium")
-    for level in config.PRECISIONS:
+    assert precision.LEVELS == ("highest", "high", "medium")
+    for level in precision.LEVELS:
         fastconv.set_float32_precision(level)
-        assert config.get_float32_precision() == level
+        assert precision.get_float32_precision() == level
 
 
 def test_the_default_precision(fresh):
-    assert fresh("from fastconv import config; print(config.get_float32_precision())") == "high"
+    assert fresh("from fastconv.backends import precision; print(precision.get_float32_precision())") == "high"
 
 
 @pytest.mark.parametrize("level", ["best", "", "High", None, 1, ["high"]])
@@ -220,7 +220,7 @@ def test_unknown_precision(level):
     expected = "set_float32_precision: level must be one of 'highest', 'high', 'medium', got"
     with pytest.raises(ValueError, match=expected):
         fastconv.set_float32_precision(level)
-    assert config.get_float32_precision() == "highest"
+    assert precision.get_float32_precision() == "highest"
 
 
 def test_show_config(capsys):

@@ -53,7 +53,7 @@ def test_a_short_demo_trains_and_draws(folder):
     model = digits_cnn(generator=1)
     with np.load(folder / "out" / "model.npz") as state:
         model.load_state_dict(dict(state))
-    (images, labels) = run.load(folder, 0)[2]
+    (images, labels) = run.load(folder)[2]
     assert np.mean(model(images).argmax(axis=1) == labels) == pytest.approx(float(test_accuracy), abs=1e-4)
 
 
@@ -61,7 +61,7 @@ def test_the_demo_repeats_itself(folder, capsys):
     printed = []
     (folder / "out").mkdir()
     for _ in range(2):
-        assert run.demo(run.load(folder, 3), epochs=1, batch_size=50, seed=3, out=folder / "out", compare=False) == 0
+        assert run.demo(run.load(folder), epochs=1, batch_size=50, seed=3, out=folder / "out", compare=False) == 0
         printed.append(re.findall(r"\d\.\d{4}", capsys.readouterr().out))
     assert len(printed[0]) >= 5
     assert printed[0] == printed[1]
@@ -89,7 +89,7 @@ def test_interrupted_in_the_first_epoch_it_says_so(folder, capsys, monkeypatch):
 
     (folder / "out").mkdir()
     monkeypatch.setattr(run._Bar, "show", interrupt)
-    assert run.demo(run.load(folder, 0), epochs=1, out=folder / "out") == 130
+    assert run.demo(run.load(folder), epochs=1, out=folder / "out") == 130
     assert "nothing was written" in capsys.readouterr().out
     assert not list((folder / "out").iterdir())
 
@@ -109,16 +109,16 @@ def test_interrupted_while_it_draws_it_leaves_no_half_a_picture(folder, capsys, 
 
     (folder / "out").mkdir()
     monkeypatch.setattr(Figure, "savefig", interrupt)
-    assert run.demo(run.load(folder, 0), epochs=1, out=folder / "out") == 130
+    assert run.demo(run.load(folder), epochs=1, out=folder / "out") == 130
     assert "model.npz, curves.png\ninterrupted: kept" in capsys.readouterr().out
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["curves.png", "model.npz"]
 
 
 def test_the_digits_are_split_3500_500_1000():
-    training, validation, test = run.load(None, 0)
+    training, validation, test = run.load()
     assert [len(labels) for _, labels in (training, validation, test)] == [3500, 500, 1000]
     assert all(np.array_equal(images, again) for (images, _), (again, _) in
-               zip((training, validation, test), run.load(None, 0), strict=True))
+               zip((training, validation, test), run.load(), strict=True))
     images, _ = load_digits()
     assert len(np.unique(np.concatenate([part[0] for part in (training, validation, test)]), axis=0)) == \
         len(np.unique(images, axis=0))
@@ -127,7 +127,7 @@ def test_the_digits_are_split_3500_500_1000():
 def test_too_few_digits_are_refused(tmp_path):
     idx.write(tmp_path, train=9)
     with pytest.raises(ValueError, match="at least 10 training images are needed, got 9"):
-        run.load(tmp_path, 0)
+        run.load(tmp_path)
 
 
 def test_cases_are_the_layers_of_the_network():

@@ -163,7 +163,8 @@ def test_arguments_are_torch_s(name):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_tensors_go_in_and_come_out(dtype):
-    x, t = torch.linspace(-2, 2, 24, dtype=dtype).reshape(2, 3, 4), torch.linspace(0, 1, 24, dtype=dtype).reshape(2, 3, 4)
+    x = torch.linspace(-2, 2, 24, dtype=dtype).reshape(2, 3, 4)
+    t = torch.linspace(0, 1, 24, dtype=dtype).reshape(2, 3, 4)
     labels, w = torch.tensor([[0, 1, 2, 2], [1, -100, 0, 2]]), torch.tensor([0.5, 1.0, 2.0], dtype=dtype)
     strided = x.transpose(0, 2)
     pairs = [

@@ -123,8 +123,9 @@ def test_unfold_and_fold(case, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("x_shape, w_shape", [((4, 5), (3, 5)), ((5,), (3, 5)), ((2, 3, 4, 5), (6, 5)), ((0, 5), (3, 5)),
-                                              ((2, 0), (3, 0)), ((2, 5), (0, 5)), ((4, 5), (5,)), ((5,), (5,))])
+@pytest.mark.parametrize("x_shape, w_shape", [((4, 5), (3, 5)), ((5,), (3, 5)), ((2, 3, 4, 5), (6, 5)),
+                                              ((0, 5), (3, 5)), ((2, 0), (3, 0)), ((2, 5), (0, 5)), ((4, 5), (5,)),
+                                              ((5,), (5,))])
 def test_linear(x_shape, w_shape, dtype):
     x, w = random(1, x_shape, dtype), random(2, w_shape, dtype)
     tx, tw, tb = tensor(x, True), tensor(w, True), torch.zeros(w_shape[:-1], dtype=torch.float64, requires_grad=True)

@@ -14,8 +14,8 @@ x (N, C, D, H, W), w (K, C / groups, T, R, S), y (N, K, O, P, Q), cols (N, C * T
 (D, H, W) map, as torch's. Inputs may be read-only. No array is empty. Every element of a result is written, whatever
 it held before; nothing else is. Kernels validate nothing, raise nothing and keep no reference to an array.
 
-A NaN in a pooling window wins, the last one of several, as in torch; ties go to the first element; the argmax of a window of -inf is its first element
-inside the input.
+A NaN in a pooling window wins, the last one of several, as in torch; ties go to the first element; the argmax of a
+window of -inf is its first element inside the input.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ KERNELS = ("im2col", "col2im", "conv_forward", "conv_backward_input", "conv_back
 NAMES = ("numba", "cython", "tensordot", "loops")
 
 INSTALL = {"numba": "install it with `pip install numba`",
-           "cython": "build it with a C compiler present: `pip install --force-reinstall --no-binary fastconv fastconv`, "
-                     "or `pip install -e .` in a checkout",
+           "cython": "build it, with a C compiler present: `pip install --force-reinstall --no-binary fastconv "
+                     "fastconv`, or `pip install -e .` in a checkout",
            "tensordot": "install NumPy with `pip install numpy`",
            "loops": "install NumPy with `pip install numpy`"}
 

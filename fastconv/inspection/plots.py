@@ -218,7 +218,9 @@ def hardest(images, labels, probabilities, count=12, names=None, title="Hardest 
 
 
 def _percent(p):
-    return "< 0.1%" if p < 0.001 else f"{p:.1%}"
+    if p < 0.001 or p > 0.999:
+        return "< 0.1%" if p < 0.5 else "> 99.9%"
+    return f"{p:.1%}"
 
 
 def _grid(tiles, columns, title, bar, **shades):

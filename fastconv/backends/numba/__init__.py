@@ -5,8 +5,8 @@ from math import prod
 import numba
 import numpy as np
 
-from fastconv.backends import plan
-from fastconv.backends.numba import columns, conv, isa, pool
+from fastconv.backends import plan, plan_winograd, precision, threads
+from fastconv.backends.numba import columns, conv, isa, pool, winograd
 from fastconv.backends.numba.jit import address, run, workspace
 
 
@@ -40,12 +40,39 @@ def _multiply(source, packed, bias, out, panels, products):
                   address(product.col_b), *product.args(panels)), out.dtype)
 
 
+def _winograd(planner, g, dtype):
+    """The Winograd plan of a pass, or None where the type, the precision asked for or its cost speaks against it."""
+    if dtype != np.float32 or precision.get_float32_precision() == "highest":
+        return None
+    return planner(g, _width(dtype))
+
+
+def _multiply_winograd(source, w, bias, out, form):
+    panels, weights = form.panels, _pack(w, form.panels)
+    if not form.fused:
+        packed, weights = weights, workspace(form.weights, out.dtype)
+        run(winograd.transform_weights, panels.groups * panels.blocks * form.channels,
+            _args(address(packed), address(weights), form.channels, panels.width, form.flipped, form.weight_point),
+            out.dtype)
+    parts = min(threads.get_num_threads(), form.items)
+    work = workspace(parts * form.sections[-1], out.dtype)
+    run(winograd.multiply, form.items,
+        _args(address(source), address(weights), address(bias), address(out), address(form.col_a),
+              address(form.col_b), address(work), *form.args(parts)), out.dtype)
+
+
 def conv_forward(x, w, bias, y, g):
+    form = _winograd(plan_winograd.forward, g, x.dtype)
+    if form is not None:
+        return _multiply_winograd(x, w, bias, y, form)
     planes, panels, products = plan.forward(g, _width(x.dtype))
     _multiply(_pad(x, planes), _pack(w, panels), bias, y, panels, products)
 
 
 def conv_backward_input(dy, w, dx, g):
+    form = _winograd(plan_winograd.backward_input, g, dy.dtype)
+    if form is not None:
+        return _multiply_winograd(dy, w, None, dx, form)
     planes, panels, products = plan.backward_input(g, _width(dy.dtype))
     if len(products) < plan.phases(g):
         dx.fill(0)
@@ -53,6 +80,20 @@ def conv_backward_input(dy, w, dx, g):
 
 
 def conv_backward_weight(x, dy, dw, db, g):
+    form = _winograd(plan_winograd.backward_weight, g, x.dtype)
+    if form is not None:
+        parts = min(threads.get_num_threads(), form.items)
+        work = workspace(parts * form.sections[-1], x.dtype)
+        partial = dw if form.splits == 1 else workspace(form.splits * dw.size, dw.dtype)
+        run(winograd.multiply_weight, form.items,
+            _args(address(x), address(dy), address(partial), address(work), *form.args(parts)), dw.dtype)
+        if partial is not dw:
+            _add_up(partial, form.splits, dw)
+        if db is not None:
+            sums = workspace(g.n * g.k, dy.dtype)
+            run(winograd.sum_planes, g.n * g.k, _args(address(dy), address(sums), prod(g.output)), dy.dtype)
+            _add_up(sums, g.n, db)
+        return
     planes, panels, product = plan.backward_weight(g, _width(x.dtype))
     sums = None if db is None else workspace(g.n * g.k, x.dtype)
     source, packed = _pad(x, planes), _pack(dy, panels, sums)

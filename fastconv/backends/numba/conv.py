@@ -46,9 +46,9 @@ def pad(begin, end, a, like):
 
 
 @helper
-def _from(address, offset, like):
-    """The pointer to element `offset` of the array at `address`; null stays null."""
-    return pointer(address + offset * (VECTOR_BYTES // lanes(like)) if address != 0 else 0, like)
+def offset(address, elements, like):
+    """The pointer to element `elements` of the array at `address`; null stays null."""
+    return pointer(address + elements * (VECTOR_BYTES // lanes(like)) if address != 0 else 0, like)
 
 
 @range_kernel
@@ -102,7 +102,7 @@ def _sum_columns(panel, steps, width, columns, sums, like):
 
 
 @helper
-def _multiply(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, like):
+def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, like):
     """Tiles over `rows` x `columns` of c; reads and writes up to a whole tile beyond, as row, b and c allow."""
     size = lanes(like)
     vectors = (columns + size - 1) // size
@@ -175,11 +175,11 @@ def multiply(begin, end, a, like):
         wide = min(columns - column, panel_width)
         panel = shift(panels, (group * panel_blocks + block) * panel_steps * panel_width)
         for t in range(0, steps, chunk):
-            _multiply(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
+            multiply_block(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
                       panel_width, t > 0, like)
 
         target = shift(out, (group * columns + column) * out_column + out_offset)
-        added = _from(a[2], group * columns + column, like)
+        added = offset(a[2], group * columns + column, like)
         if out_column == 1:
             for i in range(rows):
                 for j in range(wide):
@@ -193,7 +193,7 @@ def multiply(begin, end, a, like):
                     for j in range(0, wide, size):
                         transpose(shift(c, (n * here + i) * panel_width + j), panel_width, size, min(size, wide - j),
                                   shift(target, place[n * here + i] + j * out_column), out_column,
-                                  min(size, here - i), _from(a[2], group * columns + column + j, like))
+                                  min(size, here - i), offset(a[2], group * columns + column + j, like))
         else:
             for j in range(wide):
                 for i in range(rows):
@@ -251,7 +251,7 @@ def multiply_weight(begin, end, a, like):
                         if o == depth:
                             o = 0
                             n += 1
-            _multiply(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start, like)
+            multiply_block(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start, like)
 
         target = shift(out, ((split * groups + group) * columns + column) * all_rows + first)
         nothing = pointer(0, like)

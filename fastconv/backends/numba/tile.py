@@ -38,7 +38,7 @@ def _keep_rolled(branch, module):
     branch.set_metadata("llvm.loop", loop)
 
 
-class _Vectors:
+class Vectors:
     """Vector loads, stores and arithmetic for one element type."""
 
     def __init__(self, context, builder, dtype):
@@ -107,7 +107,7 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add):
 
     def generate(context, builder, signature, args):
         k, a, row, col_a, b, col_b, c, ldc, add = args[2:]
-        v = _Vectors(context, builder, signature.args[3].dtype)
+        v = Vectors(context, builder, signature.args[3].dtype)
         starts = [v.at(a, builder.load(v.at(row, i))) for i in rows]
         targets = [[v.at(v.at(c, builder.mul(ldc, ir.Constant(INT, i))), j * v.lanes) for j in columns] for i in rows]
         entry, loading = builder.block, builder.append_basic_block("loading")
@@ -164,7 +164,7 @@ def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift):
 
     def generate(context, builder, signature, args):
         source, lds, rows, columns, target, ldt, width, shift = args
-        v = _Vectors(context, builder, signature.args[0].dtype)
+        v = Vectors(context, builder, signature.args[0].dtype)
         every = range(v.lanes)
         flags = ir.VectorType(ir.IntType(1), v.lanes)
         steps = ir.Constant(ir.VectorType(INT, v.lanes), list(every))

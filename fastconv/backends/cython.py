@@ -1,0 +1,60 @@
+"""The Cython engine: the Numba engine's algorithm compiled ahead of time, with nothing to warm up.
+
+Its tiles are compiled for several instruction sets; the widest that this CPU has is used, or the one that the
+environment variable FASTCONV_ISA names.
+"""
+
+import os
+
+from fastconv.backends import BackendUnavailable, plan, threads
+from fastconv.backends.engine import Engine
+
+try:
+    import fastconv.backends._engine as _engine
+except ModuleNotFoundError as error:
+    raise ImportError("its extension was not built") from error
+
+# Nanoseconds of work that pay for waking a second thread, which takes 50 us.
+WORTH_SHARING = 150_000
+
+
+def _instruction_set():
+    name = os.environ.get("FASTCONV_ISA")
+    compiled, supported = _engine.compiled(), _engine.supported()
+    if not name:
+        return supported[0]
+    if name not in compiled:
+        raise BackendUnavailable(f"backend 'cython' cannot run here: FASTCONV_ISA must be one of "
+                                 f"{', '.join(compiled)}, got {name!r}")
+    if name not in supported:
+        raise BackendUnavailable(f"backend 'cython' cannot run here: FASTCONV_ISA is {name}, which this CPU lacks; "
+                                 f"it has {', '.join(supported)}")
+    return name
+
+
+def _run(kernel, count, args, dtype, work):
+    double = dtype.itemsize == 8
+    chunks = min(threads.get_num_threads(), count)
+    if chunks > 1 and work >= WORTH_SHARING:
+        threads.share(lambda begin, end: _engine.run(kernel, begin, end, args, double), count, chunks)
+    else:
+        _engine.run(kernel, 0, count, args, double)
+
+
+if plan.ROWS > _engine.MAX_ROWS or plan.STEPS > _engine.MAX_STEPS:
+    raise ImportError("its extension was built from other sources")
+
+ISA = _instruction_set()
+_engine.use(ISA)
+
+_contract = Engine(_run, _engine.tile_bytes())
+im2col, col2im = _contract.im2col, _contract.col2im
+conv_forward = _contract.conv_forward
+conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight
+max_pool_forward, max_pool_backward = _contract.max_pool_forward, _contract.max_pool_backward
+avg_pool_forward, avg_pool_backward = _contract.avg_pool_forward, _contract.avg_pool_backward
+
+
+def describe():
+    """One line for `show_config`."""
+    return f"tiles for {ISA}, compiled by Cython {_engine.CYTHON}"

@@ -1,0 +1,352 @@
+"""Winograd F(4 x 4, 3 x 3): 36 multiplications for 16 outputs of a 3 x 3 convolution, in place of 144.
+
+A 6 x 6 tile of the input, the kernel, and the tile of 4 x 4 outputs are each carried to 36 points, where convolution
+is multiplication, so that the sum over channels becomes 36 products of matrices (`tile` again)::
+
+    y = A^T [ sum over c of (G w G^T) * (B^T x B) ] A
+
+The weight gradient is F(3 x 3, 4 x 4) with the same B: the tile of dy takes the part of the kernel. All transforms
+work on vectors of channels, so planes are first turned, in registers, from (channel, position) to (position, channel).
+
+The points are 0, +-11/16, +-11/8 and infinity. The customary 0, +-1, +-2 lose 4 times as much: 5.9e-6 against 1.5e-6 of
+the largest output at 64 channels, 9.2e-6 against 2.5e-6 at 256. Good points lie near 1 on either side of it, which
+keeps the powers in A and B near 1, and these are exact in binary. Source of the method: Lavin and Gray, "Fast
+Algorithms for Convolutional Neural Networks", 2015; of the effect of the points: Barabasz et al., "Error Analysis and
+Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2018.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastconv.backends.numba.conv import multiply_block, offset
+from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.tile import Vectors, lanes, transpose
+
+P, Q = 11 / 16, 11 / 8
+P2, Q2 = P * P, Q * Q
+
+INPUT, WEIGHT, OUTPUT, GRAD_OUTPUT, GRAD_WEIGHT = range(5)
+
+
+class _Lines:
+    """The one-dimensional transforms, on lists of vectors; each pairs the points +a and -a to share their halves."""
+
+    def __init__(self, vectors):
+        self.v = vectors
+        self.builder = vectors.builder
+
+    def times(self, factor, x, more=None):
+        constant = ir.Constant(self.v.type, [factor] * self.v.lanes)
+        return self.builder.fmul(constant, x) if more is None else self.v.fma(constant, x, more)
+
+    def add(self, x, y):
+        return self.builder.fadd(x, y)
+
+    def subtract(self, x, y):
+        return self.builder.fsub(x, y)
+
+    def input(self, d):
+        """B^T d: 6 to 6, in 12 multiply-adds."""
+        even_p, odd_p = self.times(-Q2, d[2], d[4]), self.times(-Q2, d[1], d[3])
+        even_q, odd_q = self.times(-P2, d[2], d[4]), self.times(-P2, d[1], d[3])
+        return [self.times(P2 * Q2, d[0], self.times(-(P2 + Q2), d[2], d[4])),
+                self.times(P, odd_p, even_p), self.times(-P, odd_p, even_p),
+                self.times(Q, odd_q, even_q), self.times(-Q, odd_q, even_q),
+                self.times(P2 * Q2, d[1], self.times(-(P2 + Q2), d[3], d[5]))]
+
+    def weight(self, g):
+        """G g: 3 to 6."""
+        pairs = []
+        for point, scale in ((P, 1 / (2 * P2 * (P2 - Q2))), (Q, 1 / (2 * Q2 * (Q2 - P2)))):
+            even = self.times(scale * point * point, g[2], self.times(scale, g[0]))
+            pairs += [self.times(scale * point, g[1], even), self.times(-scale * point, g[1], even)]
+        return [self.times(1 / (P2 * Q2), g[0]), *pairs, g[2]]
+
+    def grad_output(self, d):
+        """G d of the weight gradient: 4 to 6."""
+        pairs = []
+        for point, scale in ((P, 1 / (2 * P2 * (P2 - Q2))), (Q, 1 / (2 * Q2 * (Q2 - P2)))):
+            even = self.times(scale * point**2, d[2], self.times(scale, d[0]))
+            odd = self.times(scale * point**3, d[3], self.times(scale * point, d[1]))
+            pairs += [self.add(even, odd), self.subtract(even, odd)]
+        return [self.times(1 / (P2 * Q2), d[0]), *pairs, d[3]]
+
+    def output(self, m):
+        """A^T m: 6 to 4."""
+        sum_p, sum_q = self.add(m[1], m[2]), self.add(m[3], m[4])
+        less_p, less_q = self.subtract(m[1], m[2]), self.subtract(m[3], m[4])
+        return [self.add(self.add(m[0], sum_p), sum_q), self.times(P, less_p, self.times(Q, less_q)),
+                self.times(P2, sum_p, self.times(Q2, sum_q)),
+                self.times(P * P2, less_p, self.times(Q * Q2, less_q, m[5]))]
+
+    def grad_weight(self, m):
+        """A^T m of the weight gradient: 6 to 3."""
+        sum_p, sum_q = self.add(m[1], m[2]), self.add(m[3], m[4])
+        less_p, less_q = self.subtract(m[1], m[2]), self.subtract(m[3], m[4])
+        return [self.add(self.add(m[0], sum_p), sum_q), self.times(P, less_p, self.times(Q, less_q)),
+                self.times(P2, sum_p, self.times(Q2, sum_q, m[5]))]
+
+
+_SIZES = {INPUT: (6, "input"), WEIGHT: (3, "weight"), OUTPUT: (6, "output"), GRAD_OUTPUT: (4, "grad_output"),
+          GRAD_WEIGHT: (6, "grad_weight")}
+
+
+@intrinsic
+def transform(typingctx, kind, source, row, column, target, row_out, column_out):
+    """Transform one square tile of vectors: `kind` (a literal) names the transform, the rest where its vectors lie."""
+    if not isinstance(kind, types.IntegerLiteral):
+        return None
+    size, name = _SIZES[kind.literal_value]
+
+    def generate(context, builder, signature, args):
+        _, source, row, column, target, row_out, column_out = args
+        v = Vectors(context, builder, signature.args[1].dtype)
+        line = getattr(_Lines(v), name)
+
+        def at(base, i, j, row, column):
+            return v.at(base, builder.add(builder.mul(row, ir.Constant(row.type, i)),
+                                          builder.mul(column, ir.Constant(column.type, j))))
+
+        columns = [line([v.load(at(source, i, j, row, column)) for i in range(size)]) for j in range(size)]
+        for i in range(len(columns[0])):
+            for j, value in enumerate(line([columns[c][i] for c in range(size)])):
+                v.store(value, at(target, i, j, row_out, column_out))
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(kind, source, integer, integer, target, integer, integer), generate
+
+
+@range_kernel
+def transform_weights(begin, end, a, like):
+    """From panels of (c, 3 x 3) steps to panels of c steps at each of the 36 points; a work item is a (panel, c)."""
+    panels, out = pointer(a[0], like), pointer(a[1], like)
+    depth, width, flipped = a[2], a[3], a[4]
+    step, point = (-width if flipped else width), a[5]
+    for item in range(begin, end):
+        panel, c = item // depth, item % depth
+        source = shift(panels, (item * 9 + (8 if flipped else 0)) * width)
+        target = shift(out, panel * 36 * point + c * width)
+        for j in range(0, width, lanes(like)):
+            transform(WEIGHT, shift(source, j), 3 * step, step, shift(target, j), 6 * point, point)
+
+
+@helper
+def turn(source, plane, channels, height, width, top, left, rows, columns, slab, like):
+    """A window of up to LANES planes, turned to (row, column, channel) with zeros outside the planes."""
+    size = lanes(like)
+    first, last = max(0, -left), max(0, min(columns, width - left))
+    first = min(first, columns)
+    nothing = pointer(0, like)
+    for i in range(rows):
+        line, h = i * columns * size, top + i
+        if h < 0 or h >= height or last <= first:
+            for j in range(columns * size):
+                slab[line + j] = 0
+            continue
+        for j in range(first * size):
+            slab[line + j] = 0
+        for j in range(first, last, size):
+            transpose(shift(source, h * width + left + j), plane, channels, min(size, last - j),
+                      shift(slab, line + j * size), size, size, nothing)
+        for j in range(last * size, columns * size):
+            slab[line + j] = 0
+
+
+@helper
+def spread(kind, tile_size, step, source, plane, channels, height, width, top, left, tile_rows, tile_columns, slab,
+           target, point, pitch, like):
+    """Carry the tiles of a window of all its channels to the 36 points, ``target[point][tile][channel]``."""
+    size = lanes(like)
+    rows, columns = step * tile_rows + tile_size - step, step * tile_columns + tile_size - step
+    for c in range(0, channels, size):
+        turn(shift(source, c * plane), plane, min(size, channels - c), height, width, top, left, rows, columns, slab,
+             like)
+        for i in range(tile_rows):
+            for j in range(tile_columns):
+                place = shift(target, (i * tile_columns + j) * pitch + c)
+                from_ = shift(slab, (i * step * columns + j * step) * size)
+                if kind == INPUT:
+                    transform(INPUT, from_, columns * size, size, place, 6 * point, point)
+                else:
+                    transform(GRAD_OUTPUT, from_, columns * size, size, place, 6 * point, point)
+
+
+@range_kernel
+def multiply(begin, end, a, like):
+    """A work item is a block of tiles (part of an image, or several whole images) and a run of panels of a group.
+
+    `fused`: the panels are those of the kernel itself, and each part of them is transformed just before its use.
+    """
+    source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like)
+    col_a, col_b = ints(a[4]), ints(a[5])
+    images, groups, channels, filters = a[7], a[8], a[9], a[10]
+    height, width, top, left, out_height, out_width = a[11], a[12], a[13], a[14], a[15], a[16]
+    tiles_h, tiles_w, block_h, block_w, together = a[17], a[18], a[19], a[20], a[21]
+    panel_width, run, pitch, point, product_point, chunk = a[22], a[23], a[24], a[25], a[26], a[27]
+    slab_at, points_at, products_at = 0, a[28], a[29]
+    outputs_at, work_size, parts, count, weight_point = a[30], a[31], a[32], a[33], a[34]
+    fused, flipped, own_at = a[35] != 0, a[36], a[37]
+    step = -panel_width if flipped else panel_width
+    # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
+    work = shift(pointer(a[6], like), (begin * parts + count - 1) // count * work_size)
+    slab, points = shift(work, slab_at), shift(work, points_at)
+    products, outputs, own = shift(work, products_at), shift(work, outputs_at), shift(work, own_at)
+    size = lanes(like)
+    row = stack(128, col_a)
+    panel_count = (filters + panel_width - 1) // panel_width
+    runs = (panel_count + run - 1) // run
+    blocks_h, blocks_w = (tiles_h + block_h - 1) // block_h, (tiles_w + block_w - 1) // block_w
+    image_blocks = (images + together - 1) // together
+    plane, out_plane = height * width, out_height * out_width
+    for item in range(begin, end):
+        first_panel, rest = item % runs * run, item // runs
+        tile_w, rest = rest % blocks_w * block_w, rest // blocks_w
+        tile_h, rest = rest % blocks_h * block_h, rest // blocks_h
+        image, group = rest % image_blocks * together, rest // image_blocks
+        rows, columns = min(block_h, tiles_h - tile_h), min(block_w, tiles_w - tile_w)
+        here = min(together, images - image)
+        tiles = here * rows * columns
+        for n in range(here):
+            spread(INPUT, 6, 4, shift(source, ((image + n) * groups + group) * channels * plane), plane, channels,
+                   height, width, 4 * tile_h - top, 4 * tile_w - left, rows, columns, slab,
+                   shift(points, n * rows * columns * pitch), point, pitch, like)
+        for i in range(tiles):
+            row[i] = i * pitch
+        for i in range(tiles, tiles + 16):
+            row[i] = row[tiles - 1]
+        for block in range(first_panel, min(first_panel + run, panel_count)):
+            column = block * panel_width
+            wide = min(filters - column, panel_width)
+            panel = shift(panels, (group * panel_count + block) * (channels * 9 * panel_width if fused
+                                                                   else 36 * weight_point))
+            for c in range(0, channels, chunk):
+                some = min(chunk, channels - c)
+                weights = shift(panel, c * panel_width)
+                if fused:
+                    weights = own
+                    for i in range(some):
+                        start = shift(panel, ((c + i) * 9 + (8 if flipped else 0)) * panel_width)
+                        for j in range(0, wide, size):
+                            transform(WEIGHT, shift(start, j), 3 * step, step, shift(own, i * panel_width + j),
+                                      6 * weight_point, weight_point)
+                for xi in range(36):
+                    multiply_block(tiles, wide, some, shift(points, xi * point + c), row, col_a,
+                                   shift(weights, xi * weight_point), col_b, shift(products, xi * product_point),
+                                   panel_width, c > 0, like)
+            for n in range(here):
+                target = shift(out, (((image + n) * groups + group) * filters + column) * out_plane)
+                for i in range(rows):
+                    for j in range(columns):
+                        place = ((n * rows + i) * columns + j) * panel_width
+                        for k in range(0, wide, size):
+                            transform(OUTPUT, shift(products, place + k), 6 * product_point, product_point,
+                                      shift(outputs, 4 * j * panel_width + k), 4 * columns * panel_width, panel_width)
+                    q = 4 * tile_w
+                    for r in range(4):
+                        p = 4 * (tile_h + i) + r
+                        if p >= out_height:
+                            break
+                        for j in range(0, min(4 * columns, out_width - q), size):
+                            for k in range(0, wide, size):
+                                transpose(shift(outputs, (r * 4 * columns + j) * panel_width + k), panel_width, size,
+                                          min(size, wide - k), shift(target, k * out_plane + p * out_width + q + j),
+                                          out_plane, min(size, 4 * columns - j, out_width - q - j),
+                                          offset(a[2], group * filters + column + k, like))
+
+
+@range_kernel
+def multiply_weight(begin, end, a, like):
+    """The weight gradient. A work item is a piece of the blocks of tiles and a run of panels of a group."""
+    source, grads, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)
+    images, groups, channels, filters = a[4], a[5], a[6], a[7]
+    height, width, top, left, out_height, out_width = a[8], a[9], a[10], a[11], a[12], a[13]
+    tiles_h, tiles_w, block_h, block_w, together = a[14], a[15], a[16], a[17], a[18]
+    panel_width, run, pitch, point, product_point, splits = a[19], a[20], a[21], a[22], a[23], a[24]
+    points_at, grads_at, grad_point, products_at = a[25], a[26], a[27], a[28]
+    work_size, parts, count = a[29], a[30], a[31]
+    work = shift(pointer(a[3], like), (begin * parts + count - 1) // count * work_size)
+    slab, points, grad_points = work, shift(work, points_at), shift(work, grads_at)
+    products = shift(work, products_at)
+    size = lanes(like)
+    rows, col_a, col_b = stack(16 + 512, ints(0)), stack(128, ints(0)), stack(128, ints(0))
+    panel_count = (filters + panel_width - 1) // panel_width
+    runs = (panel_count + run - 1) // run
+    blocks_h, blocks_w = (tiles_h + block_h - 1) // block_h, (tiles_w + block_w - 1) // block_w
+    blocks = (images + together - 1) // together * blocks_h * blocks_w
+    plane, out_plane = height * width, out_height * out_width
+    nothing = pointer(0, like)
+    for item in range(begin, end):
+        first_panel, rest = item % runs * run, item // runs
+        group, split = rest % groups, rest // groups
+        last_panel = min(first_panel + run, panel_count)
+        first_filter = first_panel * panel_width
+        wide_run = min(filters, last_panel * panel_width) - first_filter
+        pitch_run = (last_panel - first_panel) * panel_width
+        begun = split * blocks // splits
+        for block in range(begun, (split + 1) * blocks // splits):
+            tile_w, rest = block % blocks_w * block_w, block // blocks_w
+            tile_h, image = rest % blocks_h * block_h, rest // blocks_h * together
+            tile_rows, tile_columns = min(block_h, tiles_h - tile_h), min(block_w, tiles_w - tile_w)
+            here = min(together, images - image)
+            each = tile_rows * tile_columns
+            tiles = here * each
+            for n in range(here):
+                spread(INPUT, 6, 4, shift(source, ((image + n) * groups + group) * channels * plane), plane, channels,
+                       height, width, 4 * tile_h - top, 4 * tile_w - left, tile_rows, tile_columns, slab,
+                       shift(points, n * each * pitch), point, pitch, like)
+                spread(GRAD_OUTPUT, 4, 4,
+                       shift(grads, (((image + n) * groups + group) * filters + first_filter) * out_plane), out_plane,
+                       wide_run, out_height, out_width, 4 * tile_h, 4 * tile_w, tile_rows, tile_columns, slab,
+                       shift(grad_points, n * each * pitch_run), grad_point, pitch_run, like)
+            for i in range(tiles):
+                col_a[i], col_b[i] = i * pitch, i * pitch_run
+            for xi in range(36):
+                for panel in range(last_panel - first_panel):
+                    wide = min(panel_width, wide_run - panel * panel_width)
+                    for c in range(0, channels, 512):
+                        some = min(512, channels - c)
+                        for i in range(some):
+                            rows[i] = c + i
+                        for i in range(some, some + 16):
+                            rows[i] = c
+                        multiply_block(some, wide, tiles, shift(points, xi * point), rows, col_a,
+                                       shift(grad_points, xi * grad_point + panel * panel_width), col_b,
+                                       shift(products, xi * product_point + c * pitch_run + panel * panel_width),
+                                       pitch_run, block > begun, like)
+        # The slab is free now: 16 channels' gradients at a time, as (channel, tap) rows of `pitch_run` filters.
+        target = shift(out, ((split * groups + group) * filters + first_filter) * channels * 9)
+        for c in range(0, channels, 16):
+            some = min(16, channels - c)
+            for i in range(some):
+                for k in range(0, wide_run, size):
+                    transform(GRAD_WEIGHT, shift(products, (c + i) * pitch_run + k), 6 * product_point, product_point,
+                              shift(slab, 9 * i * pitch_run + k), 3 * pitch_run, pitch_run)
+            for i in range(0, 9 * some, size):
+                for k in range(0, wide_run, size):
+                    transpose(shift(slab, i * pitch_run + k), pitch_run, size, min(size, wide_run - k),
+                              shift(target, k * channels * 9 + c * 9 + i), channels * 9, min(size, 9 * some - i),
+                              nothing)
+
+
+@range_kernel
+def sum_planes(begin, end, a, like):
+    """Sum of each plane, in LANES running sums: the bias gradient's parts. A work item is a plane."""
+    source, sums = pointer(a[0], like), pointer(a[1], like)
+    size = a[2]
+    partial = stack(64, like)
+    for plane in range(begin, end):
+        start = plane * size
+        for j in range(64):
+            partial[j] = 0
+        whole = size // 64 * 64
+        for i in range(0, whole, 64):
+            for j in range(64):
+                partial[j] += source[start + i + j]
+        for i in range(whole, size):
+            partial[i - whole] += source[start + i]
+        for half in (32, 16, 8, 4, 2, 1):
+            for j in range(half):
+                partial[j] += partial[j + half]
+        sums[plane] = partial[0]

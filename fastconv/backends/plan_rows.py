@@ -1,0 +1,270 @@
+"""Convolutions of few channels a group: vectors along the row, in place of vectors of output channels.
+
+Where a group has fewer columns than a vector has lanes, the tile of `fastconv.backends.plan` multiplies empty lanes:
+15 of 16 in a depthwise convolution of float32. Here a vector holds positions next to each other in a row. Whether
+this form or the other one serves a geometry is decided by `forward`, `backward_input` and `backward_weight`, which
+return None where the other one is estimated to be faster: an estimate from the shapes, in cycles, and never a timing.
+
+A work item copies what it needs of the source into a scratch of its thread, zero-padded, where the columns that are
+equal modulo the stride lie next to each other: a strided convolution then reads neighbours, as every other one does.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from fastconv.backends.plan import ITEMS, _phases, _strides
+
+# Elements of a thread's scratch for one work item, where one row of results needs no more: 192 KiB of float32.
+SCRATCH = 49152
+# Elements of the vectors of sums that a work item of the weight gradient keeps, at most: 256 KiB of float32.
+SUMS = 65536
+# Cycles of a tile by the vectors of its row, as measured with AVX-512, for each vector of results and step.
+CYCLES = {1: 1.2, 2: 0.85, 3: 0.7, 4: 0.65}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Which elements of the source meet which taps, along one axis.
+
+    Position i of a phase ``(first, count, taps)`` lies at ``first + i * step`` of the result, and meets each tap of
+    `taps`, a list of (tap, shift), at ``i * stride + shift`` of the source with `before` zeros in front.
+    """
+
+    size: int
+    before: int
+    stride: int
+    step: int
+    phases: list
+
+    @property
+    def count(self):
+        """Positions of the longest phase."""
+        return self.phases[0][1]
+
+    @property
+    def reach(self):
+        """Elements of the source that one position spans."""
+        return max((shift for _, _, taps in self.phases for _, shift in taps), default=0) + 1
+
+    @property
+    def bare(self):
+        """Whether no position meets an element outside the source."""
+        return self.before == 0 and all((count - 1) * self.stride + shift < self.size
+                                        for _, count, taps in self.phases for _, shift in taps)
+
+
+@dataclass(frozen=True)
+class Strips:
+    """How the positions of one image and group are cut into work items, and the scratch that one needs."""
+
+    copy: bool
+    depth: int          # positions of a strip, along each axis
+    rows: int
+    across: int         # strips of an image, along each axis
+    down: int
+    slices: int         # of the scratch, and rows of a slice
+    lines: int
+    parts: int          # of a row of the scratch, with their distance and the elements that are filled
+    pitch: int
+    filled: int
+    strides: tuple      # of the source as the tile sees it: channel, slice, row
+
+    @property
+    def count(self):
+        return self.across * self.down
+
+    def elements(self, channels):
+        return channels * self.strides[0] if self.copy else 0
+
+    def args(self):
+        return (self.copy, self.depth, self.rows, self.across, self.down, self.slices, self.lines, self.parts,
+                self.pitch, self.filled, *self.strides)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The forward pass or the input gradient in this form."""
+
+    items: int
+    space: int              # elements of workspace that a thread needs
+    col_a: np.ndarray       # offsets of the taps in w
+    col_b: np.ndarray       # and in the source
+    phases: np.ndarray      # (first, count) of each phase of each axis, then the first step of each triple of phases
+    args: tuple
+
+
+@dataclass(frozen=True)
+class Dots:
+    """The weight gradient in this form."""
+
+    items: int
+    splits: int
+    space: int
+    taps: np.ndarray        # offsets of the taps in the source
+    args: tuple
+
+
+def _up(value, multiple):
+    return -(-value // multiple) * multiple
+
+
+def _forward_axes(g):
+    return [Axis(size, before, stride, 1, [(0, count, [(r, r * dilation) for r in range(kernel)])])
+            for size, kernel, count, stride, (before, _), dilation in
+            zip(g.input, g.kernel, g.output, g.stride, g.padding, g.dilation, strict=True)]
+
+
+def _backward_axes(g):
+    axes = []
+    for size, source, kernel, stride, padding, dilation in zip(g.input, g.output, g.kernel, g.stride, g.padding,
+                                                               g.dilation, strict=True):
+        found = _phases(size, kernel, stride, padding, dilation)
+        before = max(0, -min((shift for _, _, taps in found for _, shift in taps), default=0))
+        phases = [(first, count, [(r, shift + before) for r, shift in taps]) for first, count, taps in found]
+        axes.append(Axis(source, before, 1, stride, phases))
+    return axes
+
+
+def _strips(axes, channels, images, lanes):
+    """Strips of positions whose source fits the scratch, and enough of them to share out."""
+    d, h, w = axes
+    shortest = min(count for _, count, _ in w.phases)
+    copy = not (d.bare and h.bare and w.bare and w.stride == 1 and shortest >= lanes)
+    needed = -(-ITEMS // images)
+    if not copy:
+        depth = d.count if d.count * h.count < 64 and needed == 1 else 1
+        rows = max(1, min(h.count, 64, -(-h.count * -(-d.count // depth) // needed)))
+        strides = (d.size * h.size * w.size, h.size * w.size, w.size)
+        parts, pitch, filled, slices, lines = 1, w.size, w.size, d.size, h.size
+    else:
+        parts = min(w.stride, w.reach)
+        filled = max(count + (w.reach - 1) // w.stride for _, count, _ in w.phases)
+        pitch = _up(filled, lanes) if parts > 1 else filled
+        line = channels * parts * pitch
+
+        def extent(axis, count):
+            return (count - 1) * axis.stride + axis.reach
+
+        depth, rows = d.count, h.count
+        if line * extent(d, depth) * extent(h, rows) > SCRATCH or needed > 1:
+            depth = 1
+            most = SCRATCH // (line * extent(d, 1)) - h.reach
+            rows = max(1, min(rows, most // h.stride + 1, -(-rows * d.count // needed)))
+        slices, lines = extent(d, depth), extent(h, rows)
+        row = parts * pitch
+        strides = (slices * lines * row, lines * row, row)
+    return Strips(copy, depth, rows, -(-d.count // depth), -(-h.count // rows), slices, lines, parts, pitch, filled,
+                  strides)
+
+
+def _shift(triple, axes, strips):
+    """Where the tap of shifts `triple` lies in the source as the tile sees it, from a position's first element."""
+    d, h, w = triple
+    _, slice_, row = strips.strides
+    stride = axes[2].stride
+    return d * slice_ + h * row + w % stride * strips.pitch + w // stride
+
+
+def _blocks(columns, width, lanes, vectors):
+    """(rows of results that a tile holds, cycles of a step for a vector of results).
+
+    A tile holds several columns, or, where a group has one column, several rows of positions.
+    """
+    wide = min(-(-width // lanes), vectors)
+    if columns == 1:
+        rows = 8 if wide == 1 else 4
+        return rows, CYCLES[2]
+    blocks = -(-columns // 4)
+    rows = -(-columns // blocks)
+    return rows, 4 / (rows * wide) if rows * wide < 5 else CYCLES[rows]
+
+
+def _wins(columns, width, lanes, vectors):
+    """Whether this form is faster than the tile whose vectors are output channels, in cycles a position and step."""
+    rows, cycles = _blocks(columns, width, lanes, vectors)
+    here = _up(columns, rows) * (_up(width, lanes) // lanes) / width * cycles
+    there = -(-columns // lanes)
+    return here < (1.2 if there == 1 else 0.6 * there)
+
+
+def _rows(g, axes, size, channels, columns, weights, lanes, vectors):
+    """A product of `columns` results from `channels` planes a group; `weights` are w's strides: column, channel."""
+    d, h, w = axes
+    if columns > lanes or not _wins(columns, w.count, lanes, vectors):
+        return None
+    strips = _strips(axes, channels, g.n * g.groups, lanes)
+    column, channel = weights
+    col_a, col_b, starts = [], [], [0]
+    for phases in product(d.phases, h.phases, w.phases):
+        found = list(product(*(taps for _, _, taps in phases)))
+        for c in range(channels):
+            for taps in found:
+                col_a.append(c * channel + sum(r * s for (r, _), s in zip(taps, _strides(g.kernel), strict=True)))
+                col_b.append(c * strips.strides[0] + _shift([shift for _, shift in taps], axes, strips))
+        starts.append(len(col_a))
+    phases = [value for axis in axes for first, count, _ in axis.phases for value in (first, count)] + starts
+    together, _ = _blocks(columns, w.count, lanes, vectors)
+    line, scratch = _up(w.count, lanes), _up(strips.elements(channels) + 8 * lanes, lanes)
+    items = g.n * g.groups * strips.count
+    args = (items, scratch + together * len(w.phases) * line, scratch, line, g.groups, channels, columns, column,
+            columns * channels * prod(g.kernel), together, *(axis.size for axis in axes),
+            *(axis.before for axis in axes), *(axis.stride for axis in axes), *(axis.step for axis in axes),
+            *(len(axis.phases) for axis in axes), *size, *strips.args())
+    return Rows(items, args[1], np.array(col_a, np.int64), np.array(col_b, np.int64), np.array(phases, np.int64), args)
+
+
+@lru_cache(maxsize=512)
+def forward(g, lanes, vectors):
+    """The forward pass as `Rows`, or None; a vector has `lanes` elements, and a tile `vectors` of them in a row."""
+    channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
+    return _rows(g, _forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors)
+
+
+@lru_cache(maxsize=512)
+def backward_input(g, lanes, vectors):
+    """The input gradient as `Rows`, or None."""
+    channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
+    return _rows(g, _backward_axes(g), g.input, filters, channels, (taps, channels * taps), lanes, vectors)
+
+
+def _dot_tile(rows, columns, tiles):
+    """(rows, columns, cycles) of the cheapest tile of dots, and the cycles of all of them for a vector of positions."""
+    def cycles(tile):
+        here, there = tile
+        # An unaligned load of the source takes a cycle, and a chain of additions four.
+        return -(-rows // here) * -(-columns // there) * max(here * there / 2, there + here / 2, 4)
+
+    best = min(tiles, key=cycles)
+    return *best, cycles(best)
+
+
+@lru_cache(maxsize=512)
+def backward_weight(g, lanes, tiles):
+    """The weight gradient as `Dots`, or None; `tiles` are the (rows, columns) of the tiles that there are."""
+    axes = d, h, w = _forward_axes(g)
+    channels, filters, length = g.c // g.groups, g.k // g.groups, prod(g.output)
+    depth = channels * prod(g.kernel)
+    rows, columns, cycles = _dot_tile(filters, depth, tiles)
+    sums = _up(filters, rows) * _up(depth, columns) * lanes
+    here = cycles * (_up(w.count, lanes) // lanes) / w.count
+    vectors = -(-filters // lanes)
+    # A panel is four vectors wide, and written and read for each position, however few of them are filled.
+    there = 60 + 0.6 * vectors * depth
+    if sums > SUMS or here > there:
+        return None
+    strips = _strips(axes, channels, g.n * g.groups, lanes)
+    taps = [c * strips.strides[0] + _shift([r * step for r, step in zip(tap, g.dilation, strict=True)], axes, strips)
+            for c in range(channels) for tap in product(*map(range, g.kernel))]
+    taps += taps[-1:] * (_up(depth, columns) - depth)
+    units = g.n * strips.count
+    splits = min(units, -(-ITEMS // g.groups))
+    scratch, ones = _up(strips.elements(channels) + 8 * lanes, lanes), _up(w.count, lanes)
+    items = splits * g.groups
+    args = (items, scratch + ones + sums + _up(filters, rows) * lanes, scratch, ones, g.groups, channels, filters,
+            depth, rows, columns, g.n, splits, *(axis.size for axis in axes), *(axis.before for axis in axes),
+            *(axis.stride for axis in axes), *g.output, *strips.args())
+    return Dots(items, splits, args[1], np.array(taps, np.int64), args)

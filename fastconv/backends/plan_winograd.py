@@ -1,0 +1,251 @@
+"""Winograd's blocking: which convolutions it takes, its blocks of tiles, and the layout of its workspace."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from fastconv.backends.plan import STEPS, Panels
+
+# Tiles of a block. Its points, 36 x 48 x 64 channels of float32, are 432 KiB: with the products and a panel's points
+# they pass through the second-level cache once.
+TILES = 48
+# Work items below which blocks of tiles are also shared out by panels, at the price of transforming them again.
+ITEMS = 8
+# Bytes of transformed weights that stay in the cache between two blocks of tiles.
+CACHED = 4 << 20
+# Bytes of the weight gradient's products that one work item may hold.
+PRODUCTS = 4 << 20
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of tiles of a (P, Q) map: `rows` x `columns` tiles of one image, or `together` whole images."""
+
+    tiles: tuple
+    rows: int
+    columns: int
+    together: int
+    count: int
+
+    @property
+    def most(self):
+        return self.together * self.rows * self.columns
+
+
+def _blocks(images, height, width):
+    tiles_h, tiles_w = -(-height // 4), -(-width // 4)
+    columns = -(-tiles_w // -(-tiles_w // TILES))
+    rows = max(1, min(tiles_h, TILES // columns))
+    rows = -(-tiles_h // -(-tiles_h // rows))
+    whole = rows == tiles_h and columns == tiles_w
+    together = min(images, max(1, TILES // (rows * columns))) if whole else 1
+    count = -(-images // together) * -(-tiles_h // rows) * -(-tiles_w // columns)
+    return Blocks((tiles_h, tiles_w), rows, columns, together, count)
+
+
+def _up(value, unit=16):
+    return -(-value // unit) * unit
+
+
+@dataclass(frozen=True)
+class Winograd:
+    """A stride-1 3 x 3 convolution of (images, groups * channels, H, W) planes: the forward pass or input gradient."""
+
+    images: int
+    groups: int
+    channels: int
+    filters: int
+    size: tuple
+    padding: tuple
+    output: tuple
+    flipped: bool
+    panels: Panels
+    blocks: Blocks
+    run: int
+
+    @property
+    def pitch(self):
+        return _up(self.channels)
+
+    @property
+    def sections(self):
+        """Offsets of the parts of a workspace, and its size: slab, points, products, outputs."""
+        b, width = self.blocks, self.panels.width
+        slab = _up((4 * b.rows + 2) * (4 * b.columns + 2) * 16 + 256)
+        points = slab + _up(36 * self.point)
+        products = points + _up(36 * self.product_point)
+        outputs = products + _up((16 * b.columns + 16) * width)
+        return slab, points, products, outputs, outputs + (_up(36 * self.weight_point) if self.fused else 0)
+
+    @property
+    def fused(self):
+        """Whether the weights are transformed part by part where they are used.
+
+        Points that do not stay in the cache cost about 50 cycles a pair of channels to write and read back (39 MB for
+        512 x 512 channels), transforming a pair 10: so up to 4 blocks of tiles may each do it again.
+        """
+        return 36 * 4 * self.channels * self.filters > CACHED and self.blocks.count <= 4
+
+    @property
+    def chunk(self):
+        """Steps of a product at a time; 64 channels' points of a panel are 590 KiB, for the second-level cache."""
+        return 64 if self.fused else STEPS
+
+    @property
+    def point(self):
+        # 16 more than the tiles need: a multiple of 4 KiB apart, the 36 stores of a tile fall into one cache set; for
+        # the weights of 512 x 512 channels that takes three times as long.
+        return self.blocks.most * self.pitch + 16
+
+    @property
+    def product_point(self):
+        return (self.blocks.most + 8) * self.panels.width + 16
+
+    @property
+    def items(self):
+        return self.groups * self.blocks.count * -(-self.panels.blocks // self.run)
+
+    @cached_property
+    def col_a(self):
+        return np.arange(self.channels, dtype=np.int64)
+
+    @cached_property
+    def col_b(self):
+        return self.col_a * self.panels.width
+
+    @property
+    def weights(self):
+        """Elements of the transformed weights."""
+        return self.groups * self.panels.blocks * 36 * self.weight_point
+
+    @property
+    def weight_point(self):
+        return (self.chunk if self.fused else self.channels) * self.panels.width + 16
+
+    def args(self, parts):
+        b = self.blocks
+        slab, points, products, outputs, size = self.sections
+        return (self.images, self.groups, self.channels, self.filters, *self.size, *self.padding, *self.output,
+                *b.tiles, b.rows, b.columns, b.together, self.panels.width, self.run, self.pitch, self.point,
+                self.product_point, self.chunk, slab, points, products, size, parts, self.items, self.weight_point,
+                self.fused, self.flipped, outputs)
+
+
+@dataclass(frozen=True)
+class WinogradWeight:
+    """The weight gradient of the same convolutions."""
+
+    images: int
+    groups: int
+    channels: int
+    filters: int
+    size: tuple
+    padding: tuple
+    output: tuple
+    blocks: Blocks
+    width: int
+    run: int
+    splits: int
+
+    @property
+    def panel_blocks(self):
+        return -(-self.filters // self.width)
+
+    @property
+    def pitch(self):
+        return _up(self.channels)
+
+    @property
+    def point(self):
+        return self.blocks.most * self.pitch + 16
+
+    @property
+    def grad_point(self):
+        return self.blocks.most * self.run * self.width + 16
+
+    @property
+    def product_point(self):
+        return (_up(self.channels) + 8) * self.run * self.width + 16
+
+    @property
+    def sections(self):
+        b = self.blocks
+        slab = max((4 * b.rows + 2) * (4 * b.columns + 2) * 16 + 256, (9 * 16 + 16) * self.run * self.width)
+        points = _up(slab) + _up(36 * self.point + 16)
+        grads = points + _up(36 * self.grad_point + 64)
+        return _up(slab), points, grads, grads + _up(36 * self.product_point)
+
+    @property
+    def items(self):
+        return self.splits * self.groups * -(-self.panel_blocks // self.run)
+
+    def args(self, parts):
+        b = self.blocks
+        slab, points, grads, size = self.sections
+        return (self.images, self.groups, self.channels, self.filters, *self.size, *self.padding, *self.output,
+                *b.tiles, b.rows, b.columns, b.together, self.width, self.run, self.pitch, self.point,
+                self.product_point, self.splits, slab, points, self.grad_point, grads, size, parts, self.items)
+
+
+def _fits(g):
+    """Whether the transform exists for the convolution: 3 x 3, stride 1, two-dimensional."""
+    return (g.kernel == (1, 3, 3) and g.stride == (1, 1, 1) and g.dilation == (1, 1, 1) and g.input[0] == 1
+            and g.output[0] == 1)
+
+
+def _pays(images, groups, channels, filters, output):
+    """Whether it is the faster way, by cycles counted for 16-lane vectors.
+
+    A transform of a tile costs about as much as 200 multiply-adds of a vector for every 16 channels, turning the
+    planes included; the weights' costs 150 for every 16 of their channel pairs.
+    """
+    tiles = images * -(-output[0] // 4) * -(-output[1] // 4)
+    direct = images * output[0] * output[1] * channels * _up(filters) * 9 / 32
+    winograd = tiles * (36 * channels * _up(filters) / 32 + 250 * (_up(channels) + _up(filters)) / 16)
+    weights = 150 * channels * _up(filters) / 16
+    return channels >= 16 and filters >= 16 and groups * 1.15 * (winograd + weights) < groups * direct
+
+
+@lru_cache(maxsize=512)
+def forward(g, width):
+    """The Winograd of the forward pass, or None where the direct product serves better."""
+    channels, filters = g.c // g.groups, g.k // g.groups
+    if not _fits(g) or not _pays(g.n, g.groups, channels, filters, g.output[1:]):
+        return None
+    panels = Panels(g.groups, filters, 1, channels * 9, filters * channels * 9, 0, channels * 9, width)
+    padding = (g.padding[1][0], g.padding[2][0])
+    return _build(g.n, g.groups, channels, filters, g.input[1:], padding, g.output[1:], False, panels)
+
+
+@lru_cache(maxsize=512)
+def backward_input(g, width):
+    """The Winograd of the input gradient: a convolution of dy with the flipped kernel; or None."""
+    channels, filters = g.c // g.groups, g.k // g.groups
+    padding = (2 - g.padding[1][0], 2 - g.padding[2][0])
+    if not _fits(g) or min(padding) < 0 or not _pays(g.n, g.groups, filters, channels, g.input[1:]):
+        return None
+    panels = Panels(g.groups, channels, filters, 9, filters * channels * 9, channels * 9, 9, width)
+    return _build(g.n, g.groups, filters, channels, g.output[1:], padding, g.input[1:], True, panels)
+
+
+def _build(images, groups, channels, filters, size, padding, output, flipped, panels):
+    blocks = _blocks(images, *output)
+    shares = max(1, -(-ITEMS // (groups * blocks.count)))
+    run = max(1, panels.blocks // shares)
+    return Winograd(images, groups, channels, filters, size, padding, output, flipped, panels, blocks, run)
+
+
+@lru_cache(maxsize=512)
+def backward_weight(g, width):
+    """The Winograd of the weight gradient, or None."""
+    channels, filters = g.c // g.groups, g.k // g.groups
+    if not _fits(g) or not _pays(g.n, g.groups, channels, filters, g.output[1:]):
+        return None
+    blocks = _blocks(g.n, *g.output[1:])
+    panel_blocks = -(-filters // width)
+    run = max(1, min(panel_blocks, PRODUCTS // (36 * 4 * _up(channels) * width)))
+    single = g.groups * -(-panel_blocks // run)
+    splits = max(1, min(-(-ITEMS // single), blocks.count // 2))
+    return WinogradWeight(g.n, g.groups, channels, filters, g.input[1:], (g.padding[1][0], g.padding[2][0]),
+                          g.output[1:], blocks, width, run, splits)

@@ -1,0 +1,126 @@
+/*
+ * The register tile and the register transpose, compiled once for each instruction set: -DTILE_SUFFIX=avx2 -mavx2 ...
+ *
+ * Everything that multiplies goes through the tile. It keeps MR x NV vectors of results in registers and, for each step
+ * of the reduction, loads NV vectors of b, broadcasts MR elements of a, and does MR * NV multiply-adds. Both operands
+ * are addressed through tables of offsets (tile.h), so that stride, dilation, groups, and one to three dimensions
+ * change the tables only.
+ *
+ * Written in the vector types of GCC and Clang, which are arrays of lanes with arithmetic; other compilers get plain
+ * loops under the same names.
+ */
+
+#include "tile.h"
+
+/*
+ * Bytes and lanes of a vector, vectors of the widest tile, and the rows of the tiles of one to four vectors: as many accumulators
+ * as the registers hold beside the operands, and never so many row pointers that they spill.
+ */
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define FLOATS 16
+#define DOUBLES 8
+#define VECTORS 4
+#define FOR_EACH_TILE(define) define(8, 1) define(8, 2) define(8, 3) define(6, 4)
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#define FLOATS 8
+#define DOUBLES 4
+#define VECTORS 2
+#define FOR_EACH_TILE(define) define(6, 1) define(6, 2)
+#elif defined(__aarch64__)
+#define VECTOR_BYTES 16
+#define FLOATS 4
+#define DOUBLES 2
+#define VECTORS 4
+#define FOR_EACH_TILE(define) define(8, 1) define(8, 2) define(8, 3) define(6, 4)
+#else
+#define VECTOR_BYTES 16
+#define FLOATS 4
+#define DOUBLES 2
+#define VECTORS 2
+#define FOR_EACH_TILE(define) define(6, 1) define(6, 2)
+#endif
+
+#define PASTE(left, right) PASTE_EXPANDED(left, right)
+#define PASTE_EXPANDED(left, right) left##_##right
+#define NAME(name) PASTE(name, ELEMENT)
+#define VECTOR NAME(Vector)
+#define LOAD(place) ((VECTOR)*(const NAME(Stored) *)(place))
+#define STORE(value, place) (*(NAME(Stored) *)(place) = (value))
+
+/* Of the loops below, those over rows and vectors are unrolled in full, so that each accumulator is a variable of its
+ * own. That over steps is not: unrolled by two, it would run out of registers and spill accumulators. */
+#if defined(__clang__)
+#define UNROLLED _Pragma("unroll")
+#define ROLLED _Pragma("nounroll")
+#define SHUFFLE(left, right, lane, S) __builtin_shufflevector(left, right, EACH_LANE(lane, S))
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#define ROLLED _Pragma("GCC unroll 1")
+#define SHUFFLE(left, right, lane, S) __builtin_shuffle(left, right, (NAME(Lanes)){EACH_LANE(lane, S)})
+#endif
+
+#define DEFINE_TILE(MR, NV)                                                                                           \
+    static __attribute__((noinline)) void NAME(tile_##MR##_##NV)(                                                     \
+        ptrdiff_t steps, const ELEMENT *restrict a, const int64_t *restrict row, const int64_t *restrict col_a,       \
+        const ELEMENT *restrict b, const int64_t *restrict col_b, ELEMENT *restrict c, ptrdiff_t ldc, int add)        \
+    {                                                                                                                 \
+        const ELEMENT *start[MR];                                                                                     \
+        VECTOR sum[MR][NV];                                                                                           \
+        UNROLLED for (int i = 0; i < MR; i++) start[i] = a + row[i];                                                  \
+        UNROLLED for (int i = 0; i < MR; i++)                                                                         \
+            UNROLLED for (int j = 0; j < NV; j++)                                                                     \
+                sum[i][j] = add ? LOAD(c + i * ldc + j * LANES) : (VECTOR){0};                                        \
+        ROLLED for (ptrdiff_t t = 0; t < steps; t++) {                                                                \
+            const ELEMENT *line = b + col_b[t];                                                                       \
+            const int64_t here = col_a[t];                                                                            \
+            VECTOR factor[NV];                                                                                        \
+            UNROLLED for (int j = 0; j < NV; j++) factor[j] = LOAD(line + j * LANES);                                 \
+            UNROLLED for (int i = 0; i < MR; i++)                                                                     \
+                UNROLLED for (int j = 0; j < NV; j++) sum[i][j] += start[i][here] * factor[j];                        \
+        }                                                                                                             \
+        UNROLLED for (int i = 0; i < MR; i++)                                                                         \
+            UNROLLED for (int j = 0; j < NV; j++) STORE(sum[i][j], c + i * ldc + j * LANES);                          \
+    }
+
+#define TILE_CASE(MR, NV)                                                                                             \
+    case NV:                                                                                                          \
+        for (ptrdiff_t i = 0; i < rows; i += MR)                                                                      \
+            NAME(tile_##MR##_##NV)(steps, a, row + i, col_a, b, col_b, c + i * ldc, ldc, add);                        \
+        break;
+
+/* A square block is transposed in log2(LANES) rounds; round S exchanges bit S of the lane with bit S of the line. */
+#define ROUND(S)                                                                                                      \
+    UNROLLED for (int i = 0; i < LANES; i++)                                                                          \
+        if (!(i & S)) {                                                                                               \
+            const VECTOR left = line[i], right = line[i + S];                                                         \
+            line[i] = SHUFFLE(left, right, LOW_LANE, S);                                                              \
+            line[i + S] = SHUFFLE(left, right, HIGH_LANE, S);                                                         \
+        }
+#define LOW_LANE(j, S) ((j) & S ? LANES + (j) - S : (j))
+#define HIGH_LANE(j, S) ((j) & S ? LANES + (j) : (j) + S)
+#define EACH_2(lane, j, S) lane(j, S), lane(j + 1, S)
+#define EACH_4(lane, j, S) EACH_2(lane, j, S), EACH_2(lane, j + 2, S)
+#define EACH_8(lane, j, S) EACH_4(lane, j, S), EACH_4(lane, j + 4, S)
+#define EACH_16(lane, j, S) EACH_8(lane, j, S), EACH_8(lane, j + 8, S)
+
+#define ELEMENT float
+#define INTEGER int32_t
+#define LANES FLOATS
+#define EACH_LANE(lane, S) PASTE(EACH, FLOATS)(lane, 0, S)
+#include "tile_kernels.h"
+#undef EACH_LANE
+#undef ELEMENT
+#undef INTEGER
+#undef LANES
+
+#define ELEMENT double
+#define INTEGER int64_t
+#define LANES DOUBLES
+#define EACH_LANE(lane, S) PASTE(EACH, DOUBLES)(lane, 0, S)
+#include "tile_kernels.h"
+
+const Tiles PASTE(fastconv_tiles, TILE_SUFFIX) = {
+    VECTORS * VECTOR_BYTES, multiply_float, multiply_double, transpose_float, transpose_double,
+};

@@ -1,0 +1,50 @@
+/* The register tiles and transposes of one instruction set, as the engine sees them. */
+
+#ifndef FASTCONV_TILE_H
+#define FASTCONV_TILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Multiply rows x columns of c, of at least one step, tile by tile:
+ *
+ *     c[i * ldc + j] (+)= sum over t < steps of a[row[i] + col_a[t]] * b[col_b[t] + j]
+ *
+ * With `add` it adds to what is in c. Tiles are whole: up to MAX_TILE_ROWS - 1 entries of `row` beyond the last are read
+ * and must be offsets into a; columns are rounded up to whole vectors in b and in c; as many rows of c are written.
+ */
+typedef void MultiplyFloat(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps, const float *a, const int64_t *row,
+                           const int64_t *col_a, const float *b, const int64_t *col_b, float *c, ptrdiff_t ldc,
+                           int add);
+typedef void MultiplyDouble(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps, const double *a, const int64_t *row,
+                            const int64_t *col_a, const double *b, const int64_t *col_b, double *c, ptrdiff_t ldc,
+                            int add);
+
+/*
+ * Transpose rows x columns elements, adding shift[j] to each element of column j unless `shift` is null:
+ *
+ *     target[j * ldt + i] = source[i * lds + j] + shift[j]
+ */
+typedef void TransposeFloat(ptrdiff_t rows, ptrdiff_t columns, const float *source, ptrdiff_t lds, float *target,
+                            ptrdiff_t ldt, const float *shift);
+typedef void TransposeDouble(ptrdiff_t rows, ptrdiff_t columns, const double *source, ptrdiff_t lds, double *target,
+                             ptrdiff_t ldt, const double *shift);
+
+#define MAX_TILE_ROWS 8
+
+typedef struct {
+    int tile_bytes; /* of a row of the widest tile */
+    MultiplyFloat *multiply_float;
+    MultiplyDouble *multiply_double;
+    TransposeFloat *transpose_float;
+    TransposeDouble *transpose_double;
+} Tiles;
+
+extern const Tiles fastconv_tiles_generic;
+#ifdef FASTCONV_X86_TILES
+extern const Tiles fastconv_tiles_avx2;
+extern const Tiles fastconv_tiles_avx512f;
+#endif
+
+#endif

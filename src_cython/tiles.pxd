@@ -1,0 +1,43 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""The tiles in use, for both element types under one name."""
+
+from cython cimport floating
+from libc.stdint cimport int64_t
+
+cdef extern from "isa.h":
+    ctypedef struct Tiles:
+        int tile_bytes
+        void multiply_float(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const int64_t*, const int64_t*,
+                            const float*, const int64_t*, float*, Py_ssize_t, int) noexcept nogil
+        void multiply_double(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const int64_t*, const int64_t*,
+                             const double*, const int64_t*, double*, Py_ssize_t, int) noexcept nogil
+        void transpose_float(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, float*, Py_ssize_t,
+                             const float*) noexcept nogil
+        void transpose_double(Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, double*, Py_ssize_t,
+                              const double*) noexcept nogil
+
+    ctypedef struct Isa:
+        const char* name
+
+    const Tiles* tiles
+    const Isa* isas
+    int ISA_COUNT
+    int isa_supported(int)
+    void isa_use(int)
+
+
+cdef inline void multiply_tiles(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t steps, const floating* a,
+                                const int64_t* row, const int64_t* col_a, const floating* b, const int64_t* col_b,
+                                floating* c, Py_ssize_t ldc, bint add) noexcept nogil:
+    if floating is float:
+        tiles.multiply_float(rows, columns, steps, a, row, col_a, b, col_b, c, ldc, add)
+    else:
+        tiles.multiply_double(rows, columns, steps, a, row, col_a, b, col_b, c, ldc, add)
+
+
+cdef inline void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* source, Py_ssize_t lds,
+                           floating* target, Py_ssize_t ldt, const floating* shift) noexcept nogil:
+    if floating is float:
+        tiles.transpose_float(rows, columns, source, lds, target, ldt, shift)
+    else:
+        tiles.transpose_double(rows, columns, source, lds, target, ldt, shift)
