@@ -156,17 +156,18 @@ def _cast(op, name, x, dtype):
     _, x = portable_any(op, name, x)
     if x.dtype.kind not in "biuf":
         raise _wrong_type(op, name, x.dtype)
-    return contiguous(x.astype(target, copy=False))
+    with np.errstate(all="ignore"):
+        return contiguous(x.astype(target, copy=False))
 
 
 def _float_type(op, dtype):
     try:
-        target = np.dtype(dtype)
+        target = np.dtype(dtype).newbyteorder("=")
     except TypeError:
-        target = None
+        target = np.dtype(object)  # None would compare equal to float64
     if target != _FLOAT32 and target != _FLOAT64:
         raise TypeError(f"{op}: dtype must be float32 or float64, got {dtype!r}")
-    return target.newbyteorder("=")
+    return target
 
 
 def _foreign(x):

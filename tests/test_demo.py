@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fastconv import functional
+from fastconv.backends.threads import cores
 from fastconv.demo import compare, measure, run
 from fastconv.models import digits_cnn
 from fastconv.training.data import load_digits
@@ -172,6 +173,20 @@ def test_loops_are_scaled_to_the_batch():
         table = comparison.table()
     assert [row[2] for row in table.rows] == ["20.0", "40.0", "20.0", "40.0", "40.0", "80.0"]
     assert "2 threads" in table.title
+
+
+def test_a_busy_machine_is_told(monkeypatch):
+    with compare.Comparison(SMALL, threads=1) as comparison:
+        for used in (0.05, 1.3, 0.1):
+            monkeypatch.setattr(compare, "_cores_in_use", lambda used=used: used)
+            comparison.measure("loops")
+        assert "CAUTION: other processes kept 1.3 cores busy" in str(comparison.table())
+        comparison.disturbance = 0.1
+        assert "CAUTION" not in str(comparison.table())
+
+
+def test_cores_in_use_are_a_share_of_this_processes_cores():
+    assert 0 <= compare._cores_in_use() <= cores()
 
 
 def test_a_failing_implementation_is_named():

@@ -18,6 +18,7 @@ CALLS = {
     "conv2d": (lambda x, w, b: F.conv2d(x, w, b, padding=1), (2, 3, 6, 5), (4, 3, 3, 3), (4,)),
     "conv2d unbatched": (lambda x, w, b: F.conv2d(x, w, b, stride=2), (3, 6, 5), (4, 3, 3, 3), (4,)),
     "conv3d": (lambda x, w, b: F.conv3d(x, w, b), (2, 3, 4, 5, 6), (4, 3, 1, 2, 3), (4,)),
+    "conv_transpose2d bias": (lambda x, w, b: F.conv_transpose2d(x, w, b), (1, 1, 1, 1), (1, 2, 1, 1), (2,)),
     "conv_transpose2d": (lambda x, w, b: F.conv_transpose2d(x, w, b, 2), (2, 3, 4, 5), (3, 4, 3, 3), (4,)),
     "max_pool2d": (lambda x: F.max_pool2d(x, 2), (2, 3, 6, 5)),
     "max_pool2d 1": (lambda x: F.max_pool2d(x, 1), (2, 3, 6, 5)),
@@ -37,6 +38,8 @@ CALLS = {
     "log_softmax": (lambda x: F.log_softmax(x, -1), (2, 3, 6, 5)),
     "cross_entropy": (lambda x, w, t: F.cross_entropy(x, t, w, reduction="none"), (2, 4), (4,), LABELS),
     "cross_entropy of probabilities": (F.cross_entropy, (2, 4, 3), (2, 4, 3)),
+    "cross_entropy smoothed": (lambda x, t, w: F.cross_entropy(x, t, w, label_smoothing=0.5), (2, 4, 3), (2, 4, 3),
+                               (4,)),
     "mse_loss": (lambda x, t: F.mse_loss(x, t, reduction="none"), (2, 4, 3), (2, 4, 3)),
     "conv2d_input": (lambda w, dy: G.conv2d_input((2, 3, 6, 5), w, dy), (4, 3, 3, 3), (2, 4, 4, 3)),
     "conv2d_weight": (lambda x, dy: G.conv2d_weight(x, (4, 3, 3, 3), dy), (2, 3, 6, 5), (2, 4, 4, 3)),
@@ -54,6 +57,8 @@ CALLS = {
     "linear_parameters": (lambda x, dy: G.linear_parameters(x, (3, 5), dy)[1], (2, 4, 5), (2, 4, 3)),
     "relu_input": (G.relu_input, (2, 3, 4), (2, 3, 4)),
     "softmax_input": (lambda y, dy: G.softmax_input(y, dy, 1), (2, 3, 4), (2, 3, 4)),
+    "softmax_input of one element": (lambda y, dy: G.softmax_input(y, dy, 0), (), ()),
+    "log_softmax_input of one element": (lambda y, dy: G.log_softmax_input(y, dy, 0), (), ()),
     "log_softmax_input": (lambda y, dy: G.log_softmax_input(y, dy, 1), (2, 3, 4), (2, 3, 4)),
     "cross_entropy_input": (lambda x, w, t: G.cross_entropy_input(x, t, 2.0, w), (2, 4), (4,), LABELS),
     "cross_entropy_input of probabilities": (lambda x, t: G.cross_entropy_input(x, t), (2, 4, 3), (2, 4, 3)),
@@ -93,7 +98,7 @@ def read_only(a):
 
 def spread(a):
     wide = np.zeros([2 * n for n in a.shape], a.dtype)
-    result = wide[(slice(None, None, 2),) * a.ndim]
+    result = wide[(..., *(slice(None, None, 2),) * a.ndim)]
     result[...] = a
     return result
 
@@ -102,7 +107,7 @@ LAYOUTS = {
     "fortran": np.asfortranarray,
     "reversed": lambda a: np.flip(np.flip(a).copy()),
     "spread": spread,
-    "broadcast": lambda a: np.broadcast_to(a[..., :1], a.shape),
+    "broadcast": lambda a: np.broadcast_to(a[..., :1] if a.ndim else a, a.shape),
     "read-only": read_only,
     "unaligned": unaligned,
     "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")) if a.dtype.kind == "f" else a,
@@ -113,7 +118,7 @@ LAYOUTS = {
 
 def arguments(call, dtype):
     function, *specs = CALLS[call]
-    return function, [spec if isinstance(spec, np.ndarray) else random(seed, spec, dtype)
+    return function, [spec if isinstance(spec, np.ndarray) else np.asarray(random(seed, spec, dtype))
                       for seed, spec in enumerate(specs)]
 
 
@@ -141,14 +146,30 @@ def test_layouts(call, layout, dtype):
         assert not np.shares_memory(found, data)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("call", CALLS)
+def test_infinities_and_overflow_raise_no_warning(call, dtype):
+    function, arrays = arguments(call, dtype)
+    big = np.finfo(dtype).max
+    for a in arrays:
+        if a.dtype.kind == "f":
+            a.flat[:] = np.resize(np.array([np.inf, -big, 0, -np.inf, big, np.nan, big], dtype), a.size)
+    with np.errstate(all="raise"):
+        assert function(*arrays).dtype == (np.int64 if call.endswith(" indices") else dtype)
+
+
+def test_a_cast_that_overflows_raises_no_warning():
+    with np.errstate(all="raise"):
+        result = F.softmax(np.array([1e300, 0.0]), 0, dtype=np.float32)
+    np.testing.assert_array_equal(result, [np.nan, np.nan])
+
+
 def test_every_function_is_here():
-    named = {call.split()[0] for call in CALLS}
-    families = {name.translate(str.maketrans("", "", "123")) for name in named}
-    for module in (F, G):
-        for name in module.__all__:
-            base = name.removesuffix("_with_indices").translate(str.maketrans("", "", "123"))
-            base = base.replace("correlated", "convolved")
-            assert base in families or base == "convolved", name
+    """In one of its forms: those of one, two and three axes share their code."""
+    without_axes = str.maketrans("", "", "123")
+    families = {call.split()[0].translate(without_axes) for call in CALLS}
+    for name in (*F.__all__, *G.__all__):
+        assert name.removesuffix("_with_indices").translate(without_axes) in families, name
 
 
 @pytest.mark.parametrize("module", [F, G])

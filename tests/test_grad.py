@@ -30,7 +30,7 @@ import fastconv.grad as G
 
 def backward(y, dy, *leaves):
     """Gradients of the sum of ``y * dy`` by torch."""
-    return torch.autograd.grad(y, leaves, tensor(dy))
+    return torch.autograd.grad(y, leaves, tensor(dy), retain_graph=True)
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -168,6 +168,14 @@ def _input_planes(g):
 
 
 @lru_cache(maxsize=512)
+def taps(g):
+    """Offsets of a window's taps in its map, in the order (t, r, s)."""
+    strides = _strides(g.input)
+    return np.array([_dot([t * d for t, d in zip(tap, g.dilation, strict=True)], strides) for tap in _taps(g.kernel)],
+                    np.int64)
+
+
+@lru_cache(maxsize=512)
 def forward(g, width):
     """(Planes, Panels, [Product]) of the forward pass; `width` is the number of columns NR of a tile."""
     planes = _input_planes(g)

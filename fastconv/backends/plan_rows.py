@@ -191,6 +191,20 @@ def _wins(columns, width, lanes, vectors):
     return here < (1.2 if there == 1 else 0.6 * there)
 
 
+def _slide(axes, channels, columns):
+    """(rows, columns) of the taps if they slide down a plane without gaps, as `SLIDES` has them, or zeros."""
+    d, h, w = axes
+    if channels > 1 or columns > 1 or any(len(axis.phases) > 1 or axis.stride > 1 for axis in (h, w)):
+        return 0, 0
+    if any(len(axis.phases) > 1 or len(axis.phases[0][2]) > 1 for axis in (d,)):
+        return 0, 0
+    shifts = [sorted(shift for _, shift in axis.phases[0][2]) for axis in (h, w)]
+    sizes = tuple(len(found) for found in shifts)
+    if sizes not in ((2, 2), (3, 3), (5, 5)) or any(s[-1] - s[0] != len(s) - 1 for s in shifts):
+        return 0, 0
+    return sizes
+
+
 def _rows(g, axes, size, channels, columns, weights, lanes, vectors):
     """A product of `columns` results from `channels` planes a group; `weights` are w's strides: column, channel."""
     d, h, w = axes
@@ -198,9 +212,10 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors):
         return None
     strips = _strips(axes, channels, g.n * g.groups, lanes)
     column, channel = weights
+    slide = _slide(axes, channels, columns)
     col_a, col_b, starts = [], [], [0]
     for phases in product(d.phases, h.phases, w.phases):
-        found = list(product(*(taps for _, _, taps in phases)))
+        found = list(product(*(sorted(taps, key=lambda tap: tap[1]) for _, _, taps in phases)))
         for c in range(channels):
             for taps in found:
                 col_a.append(c * channel + sum(r * s for (r, _), s in zip(taps, _strides(g.kernel), strict=True)))
@@ -213,7 +228,7 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors):
     args = (items, scratch + together * len(w.phases) * line, scratch, line, g.groups, channels, columns, column,
             columns * channels * prod(g.kernel), together, *(axis.size for axis in axes),
             *(axis.before for axis in axes), *(axis.stride for axis in axes), *(axis.step for axis in axes),
-            *(len(axis.phases) for axis in axes), *size, *strips.args())
+            *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide)
     return Rows(items, args[1], np.array(col_a, np.int64), np.array(col_b, np.int64), np.array(phases, np.int64), args)
 
 

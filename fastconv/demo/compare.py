@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from fastconv import backends, layers
 from fastconv.demo.measure import CHECKED
 from fastconv.inspection.tables import Table
 
+# Cores in use by others: with 1.0 of two, torch and numba with two threads took 10 to 60 times as long.
+DISTURBED = 0.2
+WATCHED = 0.2  # seconds
 BLAS_AND_OPENMP = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -63,6 +67,8 @@ class Comparison:
         What can be measured: the backends that are installed, the oracle first, and torch if it is.
     results : dict of str to dict
         What `fastconv.demo.measure.measure` answered for each.
+    disturbance : float
+        How many cores other processes kept busy at most, seen just before each measurement.
     missing, failed : dict of str to str
         Why an implementation is not in the table.
     """
@@ -71,6 +77,7 @@ class Comparison:
         self.cases, self.threads = cases, threads
         self.batch = cases[0]["x"][0]
         self.results, self.failed = {}, {}
+        self.disturbance = 0.0
         self.missing = {name: why for name, why in backends.available().items() if why}
         # The others are held against what the oracle writes.
         self.names = ["loops", *(n for n in backends.NAMES if n not in self.missing and n != "loops")]
@@ -88,6 +95,7 @@ class Comparison:
 
     def measure(self, name):
         """Check and time one implementation in a process of its own."""
+        self.disturbance = max(self.disturbance, _cores_in_use())
         threads = str(self.threads)
         environment = {**os.environ, **dict.fromkeys(BLAS_AND_OPENMP, threads)}
         request = {"implementation": name, "threads": self.threads, "cases": self.cases,
@@ -136,6 +144,9 @@ class Comparison:
         notes += [", ".join(versions) + "; medians, each implementation in a process of its own.",
                   "backward: gradients of input, weight and bias; of max-pooling: of the input.",
                   f"Every result was compared with that of loops on a batch of {CHECKED} before it was timed."]
+        if self.disturbance > DISTURBED:
+            notes.append(f"CAUTION: other processes kept {self.disturbance:.1f} cores busy meanwhile. Threads that "
+                         "wait for each other then take many times as long.")
         if "loops" in names:
             notes.append(f"* loops: one call on a batch of {CHECKED}, times {self.batch // CHECKED}.")
         notes += [f"{name} is not in the table: {why}" for name, why in self.missing.items()]
@@ -145,6 +156,28 @@ class Comparison:
     def _seconds(self, name, case, direction):
         seconds = self.results[name]["rows"][case][direction]
         return seconds * self.batch / CHECKED if name == "loops" else seconds
+
+
+def _cores_in_use():
+    """How many of this process's cores are busy while it sleeps; 0 where the system does not tell."""
+    try:
+        mine = {f"cpu{i}" for i in os.sched_getaffinity(0)}
+        before = _ticks(mine)
+        time.sleep(WATCHED)
+        after = _ticks(mine)
+    except (AttributeError, OSError):
+        return 0.0
+    spent = [(busy - busy_before, idle - idle_before)
+             for (busy, idle), (busy_before, idle_before) in zip(after, before, strict=True)]
+    return sum(busy / max(busy + idle, 1) for busy, idle in spent)
+
+
+def _ticks(names):
+    """(busy, idle) clock ticks since boot of each of the cores `names`."""
+    with open("/proc/stat") as file:
+        cores = [[int(n) for n in rest] for name, *rest in map(str.split, file) if name in names]
+    # user, nice, system, idle, iowait, irq, softirq, steal; guest times are within user and nice.
+    return [(sum(times[:3]) + sum(times[5:8]), times[3] + times[4]) for times in cores]
 
 
 def _cell(seconds, torch_seconds, name):

@@ -91,7 +91,7 @@ def measure(request):
     """Answer a request.
 
     The answer is ``{"version": str, "rows": [...]}`` with ``{"forward": seconds, "backward": seconds, "wrong": None}``
-    for each case, or, where a result differs from the oracle's, no times and what is wrong.
+    for each case. Where a result differs from the oracle's there are no times, and "wrong" says what does.
 
     For ``loops`` the times are those of one call on a batch of `CHECKED`, and nothing is compared.
     """
@@ -129,7 +129,8 @@ def _oracle(loops, case, seed):
     between = time.perf_counter()
     gradients = loops.backward(case, x_few, w, outputs[-1], dy)
     end = time.perf_counter()
-    return {"forward": middle - start, "backward": end - between, "wrong": None}, (*outputs, *gradients)
+    times = {"forward": middle - start, "backward": end - between, "wrong": None}
+    return times, (*outputs, *gradients)
 
 
 def _check_and_time(implementation, case, seed, expected):
@@ -151,8 +152,7 @@ def _check_and_time(implementation, case, seed, expected):
         return {"forward": None, "backward": None, "wrong": wrong}
     dy_ = put(dy)
     return {"forward": _median(lambda: implementation.forward(case, x_, w_, bias_)),
-            "backward": _median(lambda: implementation.backward(case, x_, w_, outputs[-1], dy_)),
-            "wrong": None}
+            "backward": _median(lambda: implementation.backward(case, x_, w_, outputs[-1], dy_)), "wrong": None}
 
 
 def _first_wrong(case, results, expected, seed):
@@ -174,6 +174,7 @@ def _difference(result, expected):
 
 
 def _median(call):
+    """The median of several calls' seconds."""
     deadline = time.perf_counter() + WARM_UP
     while time.perf_counter() < deadline:
         call()

@@ -34,7 +34,7 @@ def write(folder, model, history, test, probabilities):
         "filters": lambda: plots.filter_grid(filters, title=f"The {len(filters)} filters of the first convolution"),
         "confusion": lambda: plots.confusion(labels, probabilities.argmax(axis=1), title="Test digits"),
         "hardest": lambda: plots.hardest(images, labels, probabilities, count=HARDEST,
-                                         title="The hardest test digits and the three best guesses at each (blue: right)"),
+                                         title="The hardest test digits and the three best guesses (blue: right)"),
     }
     for name, draw in drawn.items():
         path = folder / f"{name}.png"

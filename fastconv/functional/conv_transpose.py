@@ -98,5 +98,6 @@ def _conv_transpose(op, nd, input, weight, bias, stride, padding, output_padding
         y5 = y.reshape(g.x_shape)
         backends.current().conv_backward_input(packed(x, g.y_shape), packed(w, g.w_shape), y5, g)
         if bias is not None:
-            y5 += bias.reshape(-1, 1, 1, 1)
+            with np.errstate(all="ignore"):
+                y5 += bias.reshape(-1, 1, 1, 1)
     return y

@@ -168,7 +168,7 @@ def class_targets(op, input, target, weight, ignore_index, label_smoothing):
         raise ValueError(f"{op}: target must have shape {index_shape} for an input of shape {tuple(x.shape)}, got "
                          f"{tuple(t.shape)}")
     labels, counted = _labels(op, xp, t, c, ignore_index)
-    label_weights = xp.astype(counted, x.dtype)
+    label_weights = xp.asarray(counted, dtype=x.dtype)
     if weight is not None:
         label_weights *= xp.reshape(weight, (c,))[labels]
     labels, counted, label_weights = (xp.reshape(a, (ncm[0], ncm[2])) for a in (labels, counted, label_weights))
@@ -227,13 +227,14 @@ def _is_integer(xp, t):
 
 
 def _probabilities(op, xp, x, t, ncm, weight, smoothing):
-    if t.dtype != x.dtype:
+    if _is_integer(xp, t):
         raise TypeError(f"{op}: target has input's shape {tuple(x.shape)}, so it holds class probabilities and must be "
                         f"{x.dtype} as input is, got {t.dtype}; class indices have one axis less")
-    q = xp.reshape(t, ncm)
-    if smoothing:
-        q = q * (1 - smoothing) + smoothing / ncm[1]
-    return q if weight is None else q * weight
+    q = xp.reshape(portable_matching(op, "target", t, x), ncm)
+    with np.errstate(all="ignore"):
+        if smoothing:
+            q = q * (1 - smoothing) + smoothing / ncm[1]
+        return q if weight is None else q * weight
 
 
 def _labels(op, xp, t, c, ignore_index):
@@ -244,4 +245,4 @@ def _labels(op, xp, t, c, ignore_index):
         raise ValueError(f"{op}: target must hold class indices from 0 to {c - 1}, or ignore_index={ignore_index}, got "
                          f"{value}")
     labels = xp.where(counted, t, xp.zeros_like(t))
-    return xp.astype(labels, xp.int64, copy=False), counted
+    return xp.asarray(labels, dtype=xp.int64), counted

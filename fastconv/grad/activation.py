@@ -51,9 +51,9 @@ def softmax_input(output, grad_output, dim):
         For different shapes, an axis that there is not, and arrays of other types.
     """
     xp, y, dy, axis = _operands("softmax_input", output, grad_output, dim)
-    if not y.ndim:
-        return xp.asarray(y * (dy - y * dy))
     with np.errstate(all="ignore"):
+        if not y.ndim:
+            return xp.asarray(y * dy - y * (y * dy))
         product = y * dy
         total = xp.sum(product, axis=axis, keepdims=True)
         product -= y * total
@@ -80,9 +80,9 @@ def log_softmax_input(output, grad_output, dim):
         For different shapes, an axis that there is not, and arrays of other types.
     """
     xp, y, dy, axis = _operands("log_softmax_input", output, grad_output, dim)
-    if not y.ndim:
-        return xp.asarray(dy - xp.exp(y) * dy)
     with np.errstate(all="ignore"):
+        if not y.ndim:
+            return xp.asarray(dy - xp.exp(y) * dy)
         grad = xp.exp(y)
         grad *= -xp.sum(dy, axis=axis, keepdims=True)
         grad += dy

@@ -240,4 +240,5 @@ def _weight(op, nd, input, weight_size, grad_output, stride, padding, output_pad
 
 def _bias(dy):
     # Map by map: NumPy adds a contiguous axis pairwise, so that the error stays small on large maps.
-    return dy.sum(axis=(2, 3, 4)).sum(axis=0)
+    with np.errstate(all="ignore"):
+        return dy.sum(axis=(2, 3, 4)).sum(axis=0)

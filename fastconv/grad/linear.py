@@ -80,7 +80,8 @@ def _parameters(op, input, weight_size, grad_output, with_bias):
     geometry.check_shape(op, "grad_output", dy.shape, y_shape)
     if g is None:
         # Without features there is still a bias, and its gradient.
-        db = np.add.reduce(dy.reshape(-1, *w_shape[:-1]), axis=0) if dy.size else np.zeros(w_shape[:-1], x.dtype)
+        with np.errstate(all="ignore"):
+            db = np.sum(dy.reshape(-1, *w_shape[:-1]), axis=0) if dy.size else np.zeros(w_shape[:-1], x.dtype)
         return np.zeros(w_shape, x.dtype), np.asarray(db) if with_bias else None
     dw = np.empty(w_shape, x.dtype)
     db = np.empty(w_shape[:-1], x.dtype) if with_bias else None

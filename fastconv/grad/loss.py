@@ -103,6 +103,8 @@ def _scale(op, grad_output, loss_shape, reduction, x):
     """`grad_output` as a float, or as an array of the shape of a loss that was not reduced."""
     if isinstance(grad_output, (int, float)) and not isinstance(grad_output, bool):
         return float(grad_output)
+    if not hasattr(grad_output, "dtype"):
+        raise TypeError(f"{op}: grad_output must be a float or an array, got {grad_output!r}")
     xp, array = portable_any(op, "grad_output", grad_output)
     if not array.ndim and xp.isdtype(array.dtype, "real floating"):
         return float(array)

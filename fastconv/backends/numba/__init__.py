@@ -5,13 +5,17 @@ from math import prod
 import numba
 import numpy as np
 
-from fastconv.backends import plan, plan_winograd, precision, threads
-from fastconv.backends.numba import columns, conv, isa, pool, winograd
+from fastconv.backends import plan, plan_rows, plan_winograd, precision, threads
+from fastconv.backends.numba import columns, conv, dot, isa, pool, rows, winograd
 from fastconv.backends.numba.jit import address, run, workspace
 
 
 def _width(dtype):
     return isa.TILE_VECTORS * isa.VECTOR_BYTES // dtype.itemsize
+
+
+def _lanes(dtype):
+    return isa.VECTOR_BYTES // dtype.itemsize
 
 
 def _args(*values):
@@ -65,6 +69,9 @@ def conv_forward(x, w, bias, y, g):
     form = _winograd(plan_winograd.forward, g, x.dtype)
     if form is not None:
         return _multiply_winograd(x, w, bias, y, form)
+    product = plan_rows.forward(g, _lanes(x.dtype), dot.VECTORS)
+    if product is not None:
+        return rows.multiply(x, w, bias, y, product)
     planes, panels, products = plan.forward(g, _width(x.dtype))
     _multiply(_pad(x, planes), _pack(w, panels), bias, y, panels, products)
 
@@ -73,6 +80,9 @@ def conv_backward_input(dy, w, dx, g):
     form = _winograd(plan_winograd.backward_input, g, dy.dtype)
     if form is not None:
         return _multiply_winograd(dy, w, None, dx, form)
+    product = plan_rows.backward_input(g, _lanes(dy.dtype), dot.VECTORS)
+    if product is not None:
+        return rows.multiply(dy, w, None, dx, product)
     planes, panels, products = plan.backward_input(g, _width(dy.dtype))
     if len(products) < plan.phases(g):
         dx.fill(0)
@@ -94,6 +104,9 @@ def conv_backward_weight(x, dy, dw, db, g):
             run(winograd.sum_planes, g.n * g.k, _args(address(dy), address(sums), prod(g.output)), dy.dtype)
             _add_up(sums, g.n, db)
         return
+    product = plan_rows.backward_weight(g, _lanes(x.dtype), dot.DOTS)
+    if product is not None:
+        return rows.add(x, dy, dw, db, product)
     planes, panels, product = plan.backward_weight(g, _width(x.dtype))
     sums = None if db is None else workspace(g.n * g.k, x.dtype)
     source, packed = _pad(x, planes), _pack(dy, panels, sums)
@@ -120,7 +133,8 @@ def col2im(cols, x, g):
 
 
 def max_pool_forward(x, y, indices, g):
-    run(pool.max_forward, g.n * g.c, _args(address(x), address(y), address(indices), *_window(g)), x.dtype)
+    taps = plan.taps(g)
+    run(pool.max_forward, g.n * g.c, _args(address(x), address(y), address(indices), address(taps), *_window(g)), x.dtype)
 
 
 def max_pool_backward(dy, indices, dx, g):
@@ -129,7 +143,8 @@ def max_pool_backward(dy, indices, dx, g):
 
 
 def avg_pool_forward(x, y, g):
-    run(pool.avg_forward, g.n * g.c, _args(address(x), address(y), *_average(g)), x.dtype)
+    taps = plan.taps(g)
+    run(pool.avg_forward, g.n * g.c, _args(address(x), address(y), address(taps), *_average(g)), x.dtype)
 
 
 def avg_pool_backward(dy, dx, g):

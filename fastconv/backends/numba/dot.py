@@ -5,32 +5,51 @@ the weights. `dots` is its adjoint: sums over positions, kept as vectors. `windo
 `split` the even and the odd elements of one, and `weave` joins such rows again.
 """
 
+from functools import reduce
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.tile import INT, LANE, _keep_rolled, _Vectors
+from fastconv.backends.numba.isa import TILE_VECTORS
+from fastconv.backends.numba.tile import INT, LANE, keep_rolled, Vectors
+
+# Rows and vectors of a row of the tiles of `line`, by the operand that the rows share, and rows and columns of those
+# of `dots`: as many sums as the registers hold beside the operands.
+VECTORS = TILE_VECTORS
+SHARE_A = ((8, 1), *((4, n) for n in range(1, VECTORS + 1)))
+SHARE_B = tuple((m, n) for m in (2, 3, 4) for n in range(1, VECTORS + 1))
+SLIDES = tuple((n, n, nv) for n in (2, 3, 5) for nv in range(1, VECTORS + 1))
+DOTS = ((1, 1), (1, 3), (1, 9), (2, 9), (4, 6)) if TILE_VECTORS == 4 else ((1, 1), (1, 3), (1, 9), (2, 4))
 
 
-class _Masked(_Vectors):
+class _Masked(Vectors):
     """Vectors of which a mask may leave out lanes: those are not touched in memory, and read as zeros."""
 
     def __init__(self, context, builder, dtype):
         super().__init__(context, builder, dtype)
         self.flags = ir.VectorType(ir.IntType(1), self.lanes)
-        self.steps = ir.VectorType(INT, self.lanes)
+        self.steps = ir.VectorType(LANE, self.lanes)
         self.alignment = ir.Constant(LANE, self.size)
 
-    def numbers(self, start, step=1):
-        """start, start + step, ..."""
-        one = self.builder.insert_element(ir.Constant(self.steps, ir.Undefined), start, ir.Constant(LANE, 0))
-        return self.builder.add(self.shuffle(one, one, [0] * self.lanes),
-                                ir.Constant(self.steps, [i * step for i in range(self.lanes)]))
+    def below(self, count):
+        """Which lanes are below `count`, at most LANES."""
+        one = self.builder.insert_element(ir.Constant(self.steps, ir.Undefined), self.builder.trunc(count, LANE),
+                                          ir.Constant(LANE, 0))
+        return self.builder.icmp_signed("<", ir.Constant(self.steps, list(range(self.lanes))),
+                                        self.shuffle(one, one, [0] * self.lanes))
 
-    def below(self, numbers, count):
-        """Which numbers, taken as unsigned, are below `count`."""
-        one = self.builder.insert_element(ir.Constant(self.steps, ir.Undefined), count, ir.Constant(LANE, 0))
-        return self.builder.icmp_unsigned("<", numbers, self.shuffle(one, one, [0] * self.lanes))
+    def inside(self, first, width):
+        """For which lanes ``first + lane`` is in 0 .. `width`."""
+        return self.builder.and_(self.below(self._clip(self.builder.sub(width, first))),
+                                 self.builder.not_(self.below(self._clip(self.builder.neg(first)))))
+
+    def _clip(self, value):
+        """`value`, or the nearest of 0 and LANES."""
+        for bound, beyond in ((0, "<"), (self.lanes, ">")):
+            limit = ir.Constant(INT, bound)
+            value = self.builder.select(self.builder.icmp_signed(beyond, value, limit), limit, value)
+        return value
 
     def load_masked(self, base, mask):
         pointer = self.type.as_pointer()
@@ -48,7 +67,7 @@ class _Masked(_Vectors):
 class _Loop:
     """A loop that LLVM leaves rolled: index = 0, step, ... below `stop`, with values carried round; may run never."""
 
-    def __init__(self, builder, name, stop, step, carried, until=None):
+    def __init__(self, builder, name, stop, step, carried):
         self.builder, self.step = builder, ir.Constant(INT, step)
         self.stop = stop
         self.head, self.body = builder.append_basic_block(name), builder.append_basic_block(name + ".body")
@@ -72,27 +91,39 @@ class _Loop:
         self.index.add_incoming(self.builder.add(self.index, self.step), end)
         for phi, value in zip(self.values, values, strict=True):
             phi.add_incoming(value, end)
-        _keep_rolled(self.builder.branch(self.head), self.builder.module)
+        keep_rolled(self.builder.branch(self.head), self.builder.module)
         self.builder.position_at_end(self.done)
         return self.values
 
 
-def _literals(*values):
-    return all(isinstance(value, types.IntegerLiteral) for value in values)
+def _choose(builder, keys, table, generate):
+    """Run the code that `generate` makes for the literals of `table` which equal the run-time values `keys`."""
+    done = builder.append_basic_block("chosen")
+    for literals in table:
+        here, other = builder.append_basic_block("variant"), builder.append_basic_block("other")
+        same = [builder.icmp_signed("==", key, ir.Constant(INT, value))
+                for key, value in zip(keys, literals, strict=True)]
+        builder.cbranch(reduce(builder.and_, same), here, other)
+        builder.position_at_end(here)
+        generate(*literals)
+        builder.branch(done)
+        builder.position_at_end(other)
+    builder.branch(done)
+    builder.position_at_end(done)
 
 
 @intrinsic
-def line(typingctx, mr, nv, one, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width):
+def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width):
     """Multiply a tile of MR rows of NV vectors of neighbors::
 
         c[row_c[i] + j] = start[i] + sum over t < steps of a[row_a[i] + col_a[t]] * b[row_b[i] + col_b[t] + j]
 
     Parameters
     ----------
-    mr, nv : literal int
-        Rows, and vectors a row.
     one : literal int
-        1 where all rows share a, row_a[0]; 0 where they share b, row_b[0].
+        1 where all rows share a, that of row_a[0]; 0 where they share b, that of row_b[0].
+    mr, nv : int64
+        Rows, and vectors a row: a pair of `SHARE_A` or `SHARE_B`.
     steps : int64
         Steps of the reduction, at least 1.
     a, b, start, c : pointer
@@ -103,56 +134,132 @@ def line(typingctx, mr, nv, one, steps, a, row_a, col_a, b, row_b, col_b, start,
     width : int64
         Elements of the last vector that are written. Whole vectors are read.
     """
-    if not _literals(mr, nv, one):
+    if not isinstance(one, types.IntegerLiteral):
         return None
-    rows, columns, shared = range(mr.literal_value), range(nv.literal_value), one.literal_value
+    shared = one.literal_value
 
     def generate(context, builder, signature, args):
-        steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width = args[3:]
+        mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width = args[1:]
         v = _Masked(context, builder, signature.args[4].dtype)
-        places = [ir.Constant(INT, j * v.lanes) for j in columns[:-1]] + [last]
-        factors = [v.at(a, builder.load(v.at(row_a, i))) for i in (rows[:1] if shared else rows)]
-        sources = [v.at(b, builder.load(v.at(row_b, i))) for i in (rows if shared else rows[:1])]
-        first = [v.broadcast(builder.load(v.at(start, i))) for i in rows]
-        before, loop, done = builder.block, *(builder.append_basic_block(name) for name in ("loop", "done"))
-        builder.branch(loop)
 
-        builder.position_at_end(loop)
-        t = builder.phi(INT)
-        sums = [[builder.phi(v.type) for _ in columns] for _ in rows]
-        here, there = builder.load(v.at(col_a, t)), builder.load(v.at(col_b, t))
-        factors = [v.broadcast(builder.load(v.at(factor, here))) for factor in factors]
-        operands = [[v.load(v.at(v.at(source, there), place)) for place in places] for source in sources]
-        after = [[v.fma(factors[0 if shared else i], operands[i if shared else 0][j], sums[i][j]) for j in columns]
-                 for i in rows]
-        following = builder.add(t, ir.Constant(INT, 1))
-        _keep_rolled(builder.cbranch(builder.icmp_signed("<", following, steps), loop, done), builder.module)
-        t.add_incoming(ir.Constant(INT, 0), before)
-        t.add_incoming(following, loop)
-        for i in rows:
-            for j in columns:
-                sums[i][j].add_incoming(first[i], before)
-                sums[i][j].add_incoming(after[i][j], loop)
+        def tile(mr, nv):
+            rows, columns = range(mr), range(nv)
+            places = [ir.Constant(INT, j * v.lanes) for j in columns[:-1]] + [last]
+            starts = [v.at(a, builder.load(v.at(row_a, i))) for i in (rows[:1] if shared else rows)]
+            sources = [v.at(b, builder.load(v.at(row_b, i))) for i in (rows if shared else rows[:1])]
+            first = [v.broadcast(builder.load(v.at(start, i))) for i in rows]
+            before, loop, done = builder.block, *(builder.append_basic_block(name) for name in ("loop", "done"))
+            builder.branch(loop)
 
-        builder.position_at_end(done)
-        targets = [v.at(c, builder.load(v.at(row_c, i))) for i in rows]
-        whole = builder.icmp_signed("==", width, ir.Constant(INT, v.lanes))
-        with builder.if_else(whole) as (then, otherwise):
-            with then:
-                for i in rows:
-                    for j in columns:
-                        v.store(after[i][j], v.at(targets[i], places[j]))
-            with otherwise:
-                mask = v.below(v.numbers(ir.Constant(INT, 0)), width)
-                for i in rows:
-                    for j in columns[:-1]:
-                        v.store(after[i][j], v.at(targets[i], places[j]))
-                    v.store_masked(after[i][-1], v.at(targets[i], last), mask)
+            builder.position_at_end(loop)
+            t = builder.phi(INT)
+            sums = [[builder.phi(v.type) for _ in columns] for _ in rows]
+            here, there = builder.load(v.at(col_a, t)), builder.load(v.at(col_b, t))
+            factors = [v.broadcast(builder.load(v.at(one, here))) for one in starts]
+            operands = [[v.load(v.at(v.at(source, there), place)) for place in places] for source in sources]
+            after = [[v.fma(factors[0 if shared else i], operands[i if shared else 0][j], sums[i][j])
+                      for j in columns] for i in rows]
+            following = builder.add(t, ir.Constant(INT, 1))
+            keep_rolled(builder.cbranch(builder.icmp_signed("<", following, steps), loop, done), builder.module)
+            t.add_incoming(ir.Constant(INT, 0), before)
+            t.add_incoming(following, loop)
+            for i in rows:
+                for j in columns:
+                    sums[i][j].add_incoming(first[i], before)
+                    sums[i][j].add_incoming(after[i][j], loop)
+
+            builder.position_at_end(done)
+            targets = [v.at(c, builder.load(v.at(row_c, i))) for i in rows]
+            for i in rows:
+                for j in columns[:-1]:
+                    v.store(after[i][j], v.at(targets[i], places[j]))
+            whole = builder.icmp_signed("==", width, ir.Constant(INT, v.lanes))
+            with builder.if_else(whole) as (then, otherwise):
+                with then:
+                    for i in rows:
+                        v.store(after[i][-1], v.at(targets[i], last))
+                with otherwise:
+                    mask = v.below(width)
+                    for i in rows:
+                        v.store_masked(after[i][-1], v.at(targets[i], last), mask)
+
+        _choose(builder, (mr, nv), SHARE_A if shared else SHARE_B, tile)
         return context.get_dummy_value()
 
-    integers = row_a
-    return types.void(mr, nv, one, types.int64, a, integers, integers, b, integers, integers, start, c, integers,
-                      types.int64, types.int64), generate
+    integers, integer = row_a, types.int64
+    return types.void(one, integer, integer, integer, a, integers, integers, b, integers, integers, start, c, integers,
+                      integer, integer), generate
+
+
+@intrinsic
+def slide(typingctx, nr, ns, nv, a, col_a, b, pitch_b, start, c, pitch_c, rows, last, width):
+    """Slide a kernel of NR x NS taps down a stripe of NV vectors of neighbors::
+
+        c[p * pitch_c + j] = start + sum over r < NR, s < NS of a[col_a[r * NS + s]] * b[(p + r) * pitch_b + j + s]
+
+    for p < `rows`. A row of b is read once for all the rows of c that it belongs to.
+
+    Parameters
+    ----------
+    nr, ns, nv : int64
+        Taps of the kernel and vectors: a triple of `SLIDES`.
+    a, b, c : pointer
+    col_a : pointer to int64
+        Offsets of the taps.
+    start : element
+    pitch_b, pitch_c : int64
+        Elements from a row to the next.
+    rows : int64
+        At least 1.
+    last, width : int64
+        As of `line`.
+    """
+
+    def generate(context, builder, signature, args):
+        nr, ns, nv, a, col_a, b, pitch_b, start, c, pitch_c, rows, last, width = args
+        v = _Masked(context, builder, signature.args[3].dtype)
+        mask = v.below(width)
+        whole = builder.icmp_signed("==", width, ir.Constant(INT, v.lanes))
+        first = v.broadcast(start)
+
+        def stripe(nr, ns, nv):
+            places = [ir.Constant(INT, j * v.lanes) for j in range(nv - 1)] + [last]
+            taps = [v.broadcast(builder.load(v.at(a, builder.load(v.at(col_a, t))))) for t in range(nr * ns)]
+
+            def row(index, sums):
+                """Add a row of b to the sums of the rows of c above it, the nearest one first."""
+                line = v.at(b, builder.mul(index, pitch_b))
+                sums = [list(found) for found in sums]
+                for j, place in enumerate(places):
+                    here = v.at(line, place)
+                    for s in range(ns):
+                        operand = v.load(v.at(here, s))
+                        for r, found in enumerate(sums):
+                            found[j] = v.fma(taps[r * ns + s], operand, found[j])
+                return sums
+
+            sums = []
+            for h in range(nr - 1):
+                sums = row(ir.Constant(INT, h), [[first] * nv, *sums])
+            loop = _Loop(builder, "rows", rows, 1, [value for found in sums for value in found])
+            held = [loop.values[i * nv:(i + 1) * nv] for i in range(nr - 1)]
+            *sums, done = row(builder.add(loop.index, ir.Constant(INT, nr - 1)), [[first] * nv, *held])
+            target = v.at(c, builder.mul(loop.index, pitch_c))
+            for j in range(nv - 1):
+                v.store(done[j], v.at(target, places[j]))
+            with builder.if_else(whole) as (then, otherwise):
+                with then:
+                    v.store(done[-1], v.at(target, last))
+                with otherwise:
+                    v.store_masked(done[-1], v.at(target, last), mask)
+            loop.close([value for found in sums for value in found])
+
+        _choose(builder, (nr, ns, nv), SLIDES, stripe)
+        return context.get_dummy_value()
+
+    integers, integer = col_a, types.int64
+    return types.void(integer, integer, integer, a, integers, b, integer, a.dtype, c, integer, integer, integer,
+                      integer), generate
 
 
 @intrinsic
@@ -165,8 +272,8 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
 
     Parameters
     ----------
-    mr, nr : literal int
-        Rows and columns of the tile.
+    mr, nr : int64
+        Rows and columns of the tile: a pair of `DOTS`.
     rows, width : int64
         Nothing is read beyond them.
     a, b, c : pointer
@@ -177,55 +284,59 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
     ldc : int64
         Vectors from a row of c to the next.
     """
-    if not _literals(mr, nr):
-        return None
-    lines, columns = range(mr.literal_value), range(nr.literal_value)
 
     def generate(context, builder, signature, args):
-        rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c, ldc = args[2:]
+        mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c, ldc = args
         v = _Masked(context, builder, signature.args[4].dtype)
-        ahead = [v.at(a, builder.load(v.at(row_a, i))) for i in lines]
-        behind = [v.at(b, builder.load(v.at(col_b, j))) for j in columns]
         size = ir.Constant(INT, v.lanes)
-        targets = [v.at(c, builder.mul(builder.add(builder.mul(ldc, ir.Constant(INT, i)), ir.Constant(INT, j)), size))
-                   for i in lines for j in columns]
         rest = builder.and_(width, ir.Constant(INT, v.lanes - 1))
         whole = builder.sub(width, rest)
-        mask = v.below(v.numbers(ir.Constant(INT, 0)), rest)
+        mask = v.below(rest)
 
-        def add(load, index_a, index_b, sums):
-            left = [load(v.at(pointer, index_a)) for pointer in ahead]
-            found = list(sums)
-            for j in columns:
-                right = load(v.at(behind[j], index_b))
-                for i in lines:
-                    k = i * len(columns) + j
-                    found[k] = v.fma(left[i], right, sums[k])
-            return found
+        def tile(mr, nr):
+            lines, columns = range(mr), range(nr)
+            ahead = [v.at(a, builder.load(v.at(row_a, i))) for i in lines]
+            behind = [v.at(b, builder.load(v.at(col_b, j))) for j in columns]
+            targets = [v.at(c, builder.mul(builder.add(builder.mul(ldc, ir.Constant(INT, i)), ir.Constant(INT, j)),
+                                           size)) for i in lines for j in columns]
 
-        outer = _Loop(builder, "rows", rows, 1, [v.load(target) for target in targets])
-        at_a, at_b = builder.mul(outer.index, pitch_a), builder.mul(outer.index, pitch_b)
-        inner = _Loop(builder, "vectors", whole, v.lanes, outer.values)
-        sums = inner.close(add(v.load, builder.add(at_a, inner.index), builder.add(at_b, inner.index), inner.values))
-        before, tail = builder.block, builder.append_basic_block("tail")
-        after = builder.append_basic_block("after")
-        builder.cbranch(builder.icmp_signed(">", rest, ir.Constant(INT, 0)), tail, after)
-        builder.position_at_end(tail)
-        added = add(lambda base: v.load_masked(base, mask), builder.add(at_a, whole), builder.add(at_b, whole), sums)
-        builder.branch(after)
-        builder.position_at_end(after)
-        result = []
-        for left, right in zip(sums, added, strict=True):
-            phi = builder.phi(v.type)
-            phi.add_incoming(left, before)
-            phi.add_incoming(right, tail)
-            result.append(phi)
-        for value, target in zip(outer.close(result), targets, strict=True):
-            v.store(value, target)
+            def add(load, index_a, index_b, sums):
+                left = [load(v.at(pointer, index_a)) for pointer in ahead]
+                found = list(sums)
+                for j in columns:
+                    right = load(v.at(behind[j], index_b))
+                    for i in lines:
+                        k = i * len(columns) + j
+                        found[k] = v.fma(left[i], right, sums[k])
+                return found
+
+            outer = _Loop(builder, "rows", rows, 1, [v.load(target) for target in targets])
+            at_a, at_b = builder.mul(outer.index, pitch_a), builder.mul(outer.index, pitch_b)
+            inner = _Loop(builder, "vectors", whole, v.lanes, outer.values)
+            sums = inner.close(add(v.load, builder.add(at_a, inner.index), builder.add(at_b, inner.index),
+                                   inner.values))
+            before, tail = builder.block, builder.append_basic_block("tail")
+            after = builder.append_basic_block("after")
+            builder.cbranch(builder.icmp_signed(">", rest, ir.Constant(INT, 0)), tail, after)
+            builder.position_at_end(tail)
+            added = add(lambda base: v.load_masked(base, mask), builder.add(at_a, whole), builder.add(at_b, whole),
+                        sums)
+            builder.branch(after)
+            builder.position_at_end(after)
+            result = []
+            for left, right in zip(sums, added, strict=True):
+                phi = builder.phi(v.type)
+                phi.add_incoming(left, before)
+                phi.add_incoming(right, tail)
+                result.append(phi)
+            for value, target in zip(outer.close(result), targets, strict=True):
+                v.store(value, target)
+
+        _choose(builder, (mr, nr), DOTS, tile)
         return context.get_dummy_value()
 
     integers, integer = row_a, types.int64
-    return types.void(mr, nr, integer, integer, a, integers, integer, b, integers, integer, c, integer), generate
+    return types.void(integer, integer, integer, integer, a, integers, integer, b, integers, integer, c, integer), generate
 
 
 @intrinsic
@@ -240,7 +351,7 @@ def window(typingctx, source, width, first, target, count):
         v = _Masked(context, builder, signature.args[0].dtype)
         loop = _Loop(builder, "copy", count, v.lanes, [])
         here = builder.add(first, loop.index)
-        v.store(v.load_masked(v.at(source, here), v.below(v.numbers(here), width)), v.at(target, loop.index))
+        v.store(v.load_masked(v.at(source, here), v.inside(here, width)), v.at(target, loop.index))
         loop.close()
         return context.get_dummy_value()
 
@@ -258,7 +369,7 @@ def split(typingctx, source, width, first, target, pitch, count):
         loop = _Loop(builder, "split", count, v.lanes, [])
         here = builder.add(first, builder.shl(loop.index, ir.Constant(INT, 1)))
         there = builder.add(here, ir.Constant(INT, v.lanes))
-        pair = [v.load_masked(v.at(source, place), v.below(v.numbers(place), width)) for place in (here, there)]
+        pair = [v.load_masked(v.at(source, place), v.inside(place, width)) for place in (here, there)]
         for i in range(2):
             row = v.at(target, builder.mul(pitch, ir.Constant(INT, i)))
             v.store(v.shuffle(*pair, [2 * j + i for j in range(v.lanes)]), v.at(row, loop.index))
@@ -283,7 +394,7 @@ def weave(typingctx, even, odd, target, count):
         for i in range(2):
             joined = v.shuffle(*pair, [i * half + j // 2 + (v.lanes if j % 2 else 0) for j in range(v.lanes)])
             place = builder.add(loop.index, ir.Constant(INT, i * v.lanes))
-            v.store_masked(joined, v.at(target, place), v.below(v.numbers(place), count))
+            v.store_masked(joined, v.at(target, place), v.inside(place, count))
         loop.close()
         return context.get_dummy_value()
 

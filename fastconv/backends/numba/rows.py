@@ -7,18 +7,10 @@ since a chunk needs a scratch of its own; what an item computes does not depend 
 import numpy as np
 
 from fastconv.backends.numba.conv import add_up
-from fastconv.backends.numba.dot import dots, line, split, weave, window
-from fastconv.backends.numba.isa import TILE_VECTORS
+from fastconv.backends.numba.dot import VECTORS, dots, line, slide, split, weave, window
 from fastconv.backends.numba.jit import address, helper, ints, pointer, range_kernel, run, shift, stack, workspace
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.threads import get_num_threads
-
-# Vectors of a row of `line`'s tile; an instruction set with fewer compiles the wider tiles as narrower ones.
-VECTORS = min(4, TILE_VECTORS)
-VECTORS_2, VECTORS_3 = min(2, VECTORS), min(3, VECTORS)
-# Rows and columns of the tiles of `dots`: as many sums as the registers hold beside the operands.
-DOTS = ((1, 3), (1, 9), (2, 9), (4, 6)) if VECTORS == 4 else ((1, 3), (1, 9), (2, 4))
-(ROWS_C, COLUMNS_C), (ROWS_D, COLUMNS_D) = DOTS[2], DOTS[-1]
 
 
 @helper
@@ -61,40 +53,225 @@ def _fill(source, size, before, origin, extent, step, parts, pitch, filled, chan
 @helper
 def _line(together, columns, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, width, like):
     """`together` rows of `width` results, in tiles of vectors of which the last one overlaps the one before."""
-    size = lanes(like)
     if steps == 0:
         for i in range(together):
             for j in range(width):
                 c[row_c[i] + j] = start[i]
         return
+    size = lanes(like)
     vectors = (width + size - 1) // size
-    tiles = (vectors + VECTORS - 1) // VECTORS
     written = min(width, size)
     first = 0
-    for left in range(tiles, 0, -1):
-        here = (vectors - first + left - 1) // left
+    for tiles in range((vectors + VECTORS - 1) // VECTORS, 0, -1):
+        here = (vectors - first + tiles - 1) // tiles
         q = first * size
-        last = (here - 1) * size if left > 1 else max(0, width - size) - q
+        last = (here - 1) * size if tiles > 1 else max(0, width - size) - q
         first += here
-        source, target = shift(b, q), shift(c, q)
         if columns == 1:
-            if here == 1:
-                # Eight rows only where a row is one vector: elsewhere there are four.
-                if together == 8:
-                    line(8, 1, 1, steps, a, row_a, col_a, source, row_b, col_b, start, target, row_c, last, written)
-                else:
-                    line(4, 1, 1, steps, a, row_a, col_a, source, row_b, col_b, start, target, row_c, last, written)
-            elif here == 2:
-                line(4, VECTORS_2, 1, steps, a, row_a, col_a, source, row_b, col_b, start, target, row_c, last,
-                     written)
-            elif here == 3:
-                line(4, VECTORS_3, 1, steps, a, row_a, col_a, source, row_b, col_b, start, target, row_c, last,
-                     written)
-            else:
-                line(4, VECTORS, 1, steps, a, row_a, col_a, source, row_b, col_b, start, target, row_c, last, written)
-        elif together == 2:
-            _columns(2, here, steps, a, row_a, col_a, source, row_b, col_b, start, target, row_c, last, written)
-        elif together == 3:
-            _columns(3, here, steps, a, row_a, col_a, source, row_b, col_b, start, target, row_c, last, written)
+            line(1, together, here, steps, a, row_a, col_a, shift(b, q), row_b, col_b, start, shift(c, q), row_c, last,
+                 written)
         else:
-            _columns(4, here, steps, a, row_a, col_a, source, row_b, col_b, start, target, row_c, last, written)
+            line(0, together, here, steps, a, row_a, col_a, shift(b, q), row_b, col_b, start, shift(c, q), row_c, last,
+                 written)
+
+
+@helper
+def _slide(taps_h, taps_w, a, col_a, b, pitch_b, start, c, pitch_c, rows, width, like):
+    """`rows` rows of `width` results of a kernel without gaps, in stripes of which the last vectors overlap."""
+    size = lanes(like)
+    vectors = (width + size - 1) // size
+    first = 0
+    for tiles in range((vectors + VECTORS - 1) // VECTORS, 0, -1):
+        here = (vectors - first + tiles - 1) // tiles
+        q = first * size
+        last = (here - 1) * size if tiles > 1 else max(0, width - size) - q
+        first += here
+        slide(taps_h, taps_w, here, a, col_a, shift(b, q), pitch_b, start, shift(c, q), pitch_c, rows, last,
+              min(width, size))
+
+
+@helper
+def _weave(parts, pitch, step, target, width):
+    """Join the rows that hold the results of each position modulo `step`."""
+    if step == 2:
+        weave(parts, shift(parts, pitch), target, width)
+    else:
+        for part in range(min(step, width)):
+            for j in range((width - part + step - 1) // step):
+                target[part + j * step] = parts[part * pitch + j]
+
+
+@range_kernel
+def multiply_rows(begin, end, a, like):
+    """The forward pass, or the input gradient. A work item is a chunk: see the module."""
+    source, w, bias, out, space = (pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like),
+                                   pointer(a[4], like))
+    col_a, col_b, phases = ints(a[5]), ints(a[6]), ints(a[7])
+    chunks, items, space_size, scratch_size, line_size = a[8], a[9], a[10], a[11], a[12]
+    groups, channels, columns, column_stride, group_stride, together = a[13], a[14], a[15], a[16], a[17], a[18]
+    size, before = shift(a, 19), shift(a, 22)
+    stride_d, stride_h, stride_w = a[25], a[26], a[27]
+    step_d, step_h, step_w = a[28], a[29], a[30]
+    phases_d, phases_h, phases_w = a[31], a[32], a[33]
+    height, width = a[35], a[36]
+    plane = a[34] * height * width
+    copied, depth, rows, across, down = a[37] != 0, a[38], a[39], a[40], a[41]
+    slices, lines, parts, pitch, filled = a[42], a[43], a[44], a[45], a[46]
+    channel_stride, slice_stride, row_stride = a[47], a[48], a[49]
+    sliding = a[50] != 0
+    starts = shift(phases, 2 * (phases_d + phases_h + phases_w))
+    at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
+    row_a, row_b, row_c, row_y = stack(8, phases), stack(8, phases), stack(8, phases), stack(8, phases)
+    origin, extent = stack(3, phases), stack(3, phases)
+    start = stack(8, like)
+    for i in range(8):
+        row_a[i] = row_b[i] = 0
+    for chunk in range(begin, end):
+        scratch = shift(space, chunk * space_size)
+        buffer = shift(scratch, scratch_size)
+        for item in range(chunk * items // chunks, (chunk + 1) * items // chunks):
+            strip, rest = item % (across * down), item // (across * down)
+            group = rest % groups
+            first_d, first_h = strip // down * depth, strip % down * rows
+            base = shift(source, rest * channels * size[0] * size[1] * size[2])
+            origin[0] = origin[1] = 0
+            if copied:
+                origin[0], origin[1], extent[0], extent[1] = first_d * stride_d, first_h * stride_h, slices, lines
+                _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
+                base = scratch
+            for phase_d in range(phases_d):
+                for i in range(first_d, min(first_d + depth, phases[2 * phase_d + 1])):
+                    source_d = (i * stride_d - origin[0]) * slice_stride
+                    out_d = (phases[2 * phase_d] + i * step_d) * height
+                    for phase_h in range(phases_h):
+                        stop = min(first_h + rows, at_h[2 * phase_h + 1])
+                        if sliding:
+                            start[0] = 0
+                            if a[2] != 0:
+                                start[0] = bias[group]
+                            _slide(a[50], a[51], shift(w, group * group_stride), col_a,
+                                   shift(base, col_b[0] + source_d + (first_h - origin[1]) * row_stride), row_stride,
+                                   start[0], shift(out, rest * plane + (out_d + first_h) * width), width,
+                                   stop - first_h, width, like)
+                            continue
+                        for block in range(first_h, stop, together if columns == 1 else 1):
+                            for m in range(0, columns, together):
+                                for j in range(together):
+                                    column = min(m + j, columns - 1)
+                                    p = min(block + j, stop - 1) if columns == 1 else block
+                                    row_a[j] = column * column_stride
+                                    row_b[j] = source_d + (p * stride_h - origin[1]) * row_stride
+                                    row_y[j] = ((rest * columns + column) * plane
+                                                + (out_d + at_h[2 * phase_h] + p * step_h) * width)
+                                    start[j] = 0
+                                    if a[2] != 0:
+                                        start[j] = bias[group * columns + column]
+                                    row_c[j] = row_y[j] if phases_w == 1 else j * phases_w * line_size
+                                for phase_w in range(phases_w):
+                                    which = (phase_d * phases_h + phase_h) * phases_w + phase_w
+                                    begun = starts[which]
+                                    _line(together, columns, starts[which + 1] - begun, shift(w, group * group_stride),
+                                          row_a, shift(col_a, begun), base, row_b, shift(col_b, begun), start,
+                                          out if phases_w == 1 else shift(buffer, phase_w * line_size), row_c,
+                                          at_w[2 * phase_w + 1], like)
+                                if phases_w > 1:
+                                    for j in range(together):
+                                        _weave(shift(buffer, row_c[j]), line_size, step_w, shift(out, row_y[j]), width)
+
+
+@range_kernel
+def add_rows(begin, end, a, like):
+    """The weight gradient. A work item is a chunk of groups and pieces of the reduction."""
+    x, dy, dw, db, space, taps = (pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like),
+                                  pointer(a[4], like), ints(a[5]))
+    chunks, items, space_size, scratch_size, ones_size = a[6], a[7], a[8], a[9], a[10]
+    groups, channels, filters, steps, mr, nr, images, splits = a[11], a[12], a[13], a[14], a[15], a[16], a[17], a[18]
+    size, before = shift(a, 19), shift(a, 22)
+    stride_d, stride_h, stride_w = a[25], a[26], a[27]
+    out_depth, height, width = a[28], a[29], a[30]
+    copied, depth, rows, across, down = a[31] != 0, a[32], a[33], a[34], a[35]
+    slices, lines, parts, pitch, filled = a[36], a[37], a[38], a[39], a[40]
+    channel_stride, slice_stride, row_stride = a[41], a[42], a[43]
+    plane = out_depth * height * width
+    lane = lanes(like)
+    all_filters = (filters + mr - 1) // mr * mr
+    all_steps = (steps + nr - 1) // nr * nr
+    row, one = stack(8, taps), stack(16, taps)
+    origin, extent = stack(3, taps), stack(3, taps)
+    for j in range(16):
+        one[j] = 0
+    for chunk in range(begin, end):
+        scratch = shift(space, chunk * space_size)
+        ones = shift(scratch, scratch_size)
+        sums = shift(ones, ones_size)
+        totals = shift(sums, all_filters * all_steps * lane)
+        for j in range(ones_size):
+            ones[j] = 1
+        for item in range(chunk * items // chunks, (chunk + 1) * items // chunks):
+            group, part = item % groups, item // groups
+            for j in range(all_filters * (all_steps + 1) * lane):
+                sums[j] = 0
+            units = images * across * down
+            for unit in range(part * units // splits, (part + 1) * units // splits):
+                strip, rest = unit % (across * down), unit // (across * down) * groups + group
+                first_d, first_h = strip // down * depth, strip % down * rows
+                here = min(rows, height - first_h)
+                base = shift(x, rest * channels * size[0] * size[1] * size[2])
+                origin[0] = origin[1] = 0
+                if copied:
+                    origin[0], origin[1], extent[0], extent[1] = first_d * stride_d, first_h * stride_h, slices, lines
+                    _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
+                    base = scratch
+                for i in range(first_d, min(first_d + depth, out_depth)):
+                    source = shift(base, (i * stride_d - origin[0]) * slice_stride
+                                   + (first_h * stride_h - origin[1]) * row_stride)
+                    for m in range(0, all_filters, mr):
+                        for j in range(mr):
+                            row[j] = ((rest * filters + min(m + j, filters - 1)) * plane
+                                      + (i * height + first_h) * width)
+                        for t in range(0, all_steps, nr):
+                            dots(mr, nr, here, width, dy, row, width, source, shift(taps, t), stride_h * row_stride,
+                                 shift(sums, (m * all_steps + t) * lane), all_steps)
+                        if a[3] != 0:
+                            for j in range(mr):
+                                dots(1, 1, here, width, dy, shift(row, j), width, ones, one, 0,
+                                     shift(totals, (m + j) * lane), 1)
+            target = shift(dw, (part * groups + group) * filters * steps)
+            for m in range(filters):
+                for t in range(steps):
+                    target[m * steps + t] = _total(shift(sums, (m * all_steps + t) * lane), like)
+                if a[3] != 0:
+                    db[(part * groups + group) * filters + m] = _total(shift(totals, m * lane), like)
+
+
+@helper
+def _total(vector, like):
+    """The sum of a vector's elements, in halves."""
+    here = lanes(like) // 2
+    while here > 0:
+        for j in range(here):
+            vector[j] += vector[here + j]
+        here //= 2
+    return vector[0]
+
+
+def multiply(source, w, bias, out, product):
+    """The forward pass or the input gradient that `product`, a `plan_rows.Rows`, describes."""
+    chunks = min(get_num_threads(), product.items)
+    space = workspace(chunks * product.space, out.dtype)
+    arrays = source, w, bias, out, space, product.col_a, product.col_b, product.phases
+    run(multiply_rows, chunks, np.array([*map(address, arrays), chunks, *product.args], np.int64), out.dtype)
+
+
+def add(x, dy, dw, db, product):
+    """The weight gradient, and the bias gradient unless `db` is None, that `product`, a `plan_rows.Dots`, describes."""
+    chunks, splits = min(get_num_threads(), product.items), product.splits
+    space = workspace(chunks * product.space, dw.dtype)
+    results = [dw] if db is None else [dw, db]
+    parts = results if splits == 1 else [workspace(splits * out.size, out.dtype) for out in results]
+    arrays = x, dy, parts[0], parts[1] if db is not None else None, space, product.taps
+    run(add_rows, chunks, np.array([*map(address, arrays), chunks, *product.args], np.int64), dw.dtype)
+    if splits > 1:
+        for part, out in zip(parts, results, strict=True):
+            run(add_up, -(-out.size // 1024), np.array([address(part), address(out), splits, out.size], np.int64),
+                out.dtype)

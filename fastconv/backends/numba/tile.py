@@ -27,7 +27,7 @@ class _LoopID(ir.values.MDValue):
     __hash__ = object.__hash__
 
 
-def _keep_rolled(branch, module):
+def keep_rolled(branch, module):
     """Forbid LLVM to unroll the loop that `branch` closes.
 
     Unrolled by two, the scheduler hoists the second step's loads, runs out of registers and spills accumulators inside
@@ -39,13 +39,13 @@ def _keep_rolled(branch, module):
 
 
 class Vectors:
-    """Vector loads, stores and arithmetic for one element type."""
+    """Vector loads, stores and arithmetic for one element type; `part` divides the width."""
 
-    def __init__(self, context, builder, dtype):
+    def __init__(self, context, builder, dtype, part=1):
         self.builder = builder
         self.element = context.get_data_type(dtype)
         self.size = dtype.bitwidth // 8
-        self.lanes = VECTOR_BYTES // self.size
+        self.lanes = VECTOR_BYTES // self.size // part
         self.type = ir.VectorType(self.element, self.lanes)
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
         self.undefined = ir.Constant(self.type, ir.Undefined)
@@ -129,7 +129,7 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add):
             factor = v.broadcast(builder.load(v.at(starts[i], here)))
             after.append([v.fma(factor, operands[j], sums[i][j]) for j in columns])
         following = builder.add(t, ir.Constant(INT, 1))
-        _keep_rolled(builder.cbranch(builder.icmp_signed("<", following, k), loop, done), builder.module)
+        keep_rolled(builder.cbranch(builder.icmp_signed("<", following, k), loop, done), builder.module)
         for block, step, values in ((entry, 0, None), (loading, 0, before), (loop, following, after)):
             t.add_incoming(step if values is after else ir.Constant(INT, 0), block)
             for i in rows:

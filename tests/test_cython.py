@@ -1,0 +1,168 @@
+"""The Cython engine apart from the contract: its instruction sets, its extension, and what it shares among threads."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bench.cases import by_name
+from fastconv import backends
+from fastconv.backends import threads
+from fastconv.geometry import Geometry
+
+# Where the extension was not built there is nothing here to test; test_backends.py says whether it may be missing.
+__test__ = backends.available()["cython"] is None
+
+if __test__:
+    from fastconv.backends import _engine, cython
+
+    SUPPORTED = _engine.supported()
+else:
+    SUPPORTED = []
+
+CASES = ("1d_stride_4", "1d_depthwise", "2d_plain", "2d_stride_3", "2d_dilated_3", "2d_padding_over_kernel", "fer_2",
+         "single_56", "lab7_3", "deconv")
+TOLERANCES = {"float32": 1e-5, "float64": 1e-13}
+
+# Prints the tiles in use, and the largest error of any result over its largest element, beside the NumPy backend.
+COMPARE = f"""
+import json
+import numpy as np
+from bench.cases import by_name
+from fastconv.backends import cython, tensordot
+
+errors = []
+for name in {CASES!r}:
+    g = by_name(name).with_batch(2).geometry()
+    rng = np.random.default_rng(3)
+    for dtype in {tuple(TOLERANCES)!r}:
+        x, w, bias, dy = (rng.standard_normal(s).astype(dtype) for s in (g.x_shape, g.w_shape, (g.k,), g.y_shape))
+        results = []
+        for backend in (cython, tensordot):
+            y, dx, dw, db = (np.full_like(a, np.nan) for a in (dy, x, w, bias))
+            backend.conv_forward(x, w, bias, y, g)
+            backend.conv_backward_input(dy, w, dx, g)
+            backend.conv_backward_weight(x, dy, dw, db, g)
+            results.append((y, dx, dw, db))
+        errors.append((name, dtype, float(max(abs(a - b).max() / abs(b).max() for a, b in zip(*results)))))
+print(json.dumps([cython.describe(), errors]))
+"""
+REFUSED = """
+from fastconv import backends
+try:
+    backends.get("cython")
+except backends.BackendUnavailable as error:
+    print(error)
+"""
+
+
+# Instruction sets
+
+@pytest.mark.parametrize("isa", SUPPORTED)
+def test_every_instruction_set_of_this_cpu(fresh, isa):
+    description, errors = json.loads(fresh(COMPARE, FASTCONV_ISA=isa))
+    assert description.startswith(f"tiles for {isa}, compiled by Cython 3.")
+    assert len(errors) == len(CASES) * len(TOLERANCES)
+    assert [error for error in errors if not error[2] < TOLERANCES[error[1]]] == []
+
+
+def test_the_widest_is_chosen(fresh):
+    code = "from fastconv.backends import cython; print(cython.ISA)"
+    assert SUPPORTED[-1] == "generic"
+    for unset in (None, ""):
+        assert fresh(code, FASTCONV_ISA=unset) == SUPPORTED[0]
+
+
+def test_an_unknown_instruction_set(fresh):
+    expected = f"FASTCONV_ISA must be one of {', '.join(_engine.compiled())}, got 'sse9'"
+    assert fresh(REFUSED, FASTCONV_ISA="sse9") == f"backend 'cython' cannot run here: {expected}"
+
+
+def test_an_instruction_set_that_this_cpu_lacks(fresh):
+    older = """
+from fastconv.backends import _engine
+_engine.compiled, _engine.supported = lambda: ["avx512f", "generic"], lambda: ["generic"]
+"""
+    expected = "FASTCONV_ISA is avx512f, which this CPU lacks; it has generic"
+    assert fresh(older + REFUSED, FASTCONV_ISA="avx512f") == f"backend 'cython' cannot run here: {expected}"
+
+
+def test_the_engine_uses_what_it_has_alone():
+    with pytest.raises(ValueError, match=r"use: expected one of .*generic, got 'sse9'"):
+        _engine.use("sse9")
+
+
+# The extension
+
+def test_a_missing_extension_is_named_with_the_command_that_builds_it(fresh):
+    error = fresh("import sys; sys.modules['fastconv.backends._engine'] = None\n" + REFUSED)
+    assert "backend 'cython' cannot run here: its extension was not built; build it, with a C compiler" in error
+    assert "pip install" in error
+
+
+def test_an_extension_of_other_sources_is_not_used(fresh):
+    error = fresh("from fastconv.backends import _engine; _engine.MAX_ROWS = 8\n" + REFUSED)
+    assert "its extension was built from other sources; build it, with a C compiler" in error
+
+
+def test_arguments_of_other_sources_are_refused():
+    with pytest.raises(ValueError, match="run: add_up takes 4 arguments, got 5"):
+        _engine.run("add_up", 0, 1, np.zeros(5, np.int64), False)
+
+
+# Threads
+
+def compute(g, dtype=np.float32):
+    """The bytes of the forward pass and of both gradients."""
+    rng = np.random.default_rng(5)
+    x, w, dy = (rng.standard_normal(shape).astype(dtype) for shape in (g.x_shape, g.w_shape, g.y_shape))
+    y, dx, dw, db = np.empty_like(dy), np.empty_like(x), np.empty_like(w), np.empty(g.k, dtype)
+    cython.conv_forward(x, w, None, y, g)
+    cython.conv_backward_input(dy, w, dx, g)
+    cython.conv_backward_weight(x, dy, dw, db, g)
+    return b"".join(a.tobytes() for a in (y, dx, dw, db))
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """The number of chunks of each call that was shared among threads."""
+    calls, share = [], threads.share
+
+    def record(function, count, chunks):
+        calls.append(chunks)
+        share(function, count, chunks)
+
+    monkeypatch.setattr(threads, "share", record)
+    return calls
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_the_same_bits_for_any_number_of_threads(monkeypatch, shared, dtype):
+    g = by_name("resnet_14").with_batch(1).geometry()
+    expected = compute(g, dtype)
+    for count in (2, 3, 7):
+        monkeypatch.setattr(threads, "get_num_threads", lambda count=count: count)
+        shared.clear()
+        assert compute(g, dtype) == expected
+        assert max(shared) == count
+
+
+def test_small_work_is_not_worth_a_thread(monkeypatch, shared):
+    monkeypatch.setattr(threads, "get_num_threads", lambda: 4)
+    compute(by_name("2d_plain").geometry())
+    assert shared == []
+
+
+# Pooling
+
+def test_places_in_planes_that_float32_cannot_count():
+    g = Geometry(1, 1, 1, input=(1, 4101, 4097), kernel=(1, 1, 3), output=(1, 4101, 2048), stride=(1, 1, 2))
+    x = np.random.default_rng(6).standard_normal(g.x_shape, np.float32)
+    y, indices = np.empty(g.y_shape, np.float32), np.empty(g.y_shape, np.int64)
+    cython.max_pool_forward(x, y, indices, g)
+    last = np.arange(4097, 4101)  # rows in which places are beyond 2**24
+    windows = np.lib.stride_tricks.sliding_window_view(x[0, 0, 0, last], 3, axis=1)[:, ::2]
+    assert np.array_equal(y[0, 0, 0, last], windows.max(axis=2))
+    places = windows.argmax(axis=2) + 2 * np.arange(2048) + last[:, None] * 4097
+    assert places.min() > 2**24
+    assert np.array_equal(indices[0, 0, 0, last], places)
