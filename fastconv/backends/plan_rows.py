@@ -191,18 +191,18 @@ def _wins(columns, width, lanes, vectors):
     return here < (1.2 if there == 1 else 0.6 * there)
 
 
-def _slide(axes, channels, columns):
-    """(rows, columns) of the taps if they slide down a plane without gaps, as `SLIDES` has them, or zeros."""
-    d, h, w = axes
-    if channels > 1 or columns > 1 or any(len(axis.phases) > 1 or axis.stride > 1 for axis in (h, w)):
-        return 0, 0
-    if any(len(axis.phases) > 1 or len(axis.phases[0][2]) > 1 for axis in (d,)):
-        return 0, 0
-    shifts = [sorted(shift for _, shift in axis.phases[0][2]) for axis in (h, w)]
-    sizes = tuple(len(found) for found in shifts)
-    if sizes not in ((2, 2), (3, 3), (5, 5)) or any(s[-1] - s[0] != len(s) - 1 for s in shifts):
-        return 0, 0
-    return sizes
+def _slide(axes, channels, columns, slides):
+    """(taps down, taps across, zeros above, zeros to the left) of a kernel that can slide down a plane, or zeros."""
+    plain = all(len(axis.phases) == 1 and axis.stride == 1 for axis in axes[1:])
+    flat = len(axes[0].phases) == 1 and len(axes[0].phases[0][2]) == 1 and axes[0].bare
+    if channels > 1 or columns > 1 or not plain or not flat:
+        return 0, 0, 0, 0
+    shifts = [sorted(shift for _, shift in axis.phases[0][2]) for axis in axes[1:]]
+    down, across = map(len, shifts)
+    dense = all(found[-1] - found[0] == len(found) - 1 for found in shifts)
+    if not dense or all((down, across) != slide[:2] for slide in slides):
+        return 0, 0, 0, 0
+    return down, across, *(axis.before - found[0] for axis, found in zip(axes[1:], shifts, strict=True))
 
 
 def _rows(g, axes, size, channels, columns, weights, lanes, vectors):

@@ -192,12 +192,12 @@ def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start,
 
 
 @intrinsic
-def slide(typingctx, nr, ns, nv, a, col_a, b, pitch_b, start, c, pitch_c, rows, last, width):
-    """Slide a kernel of NR x NS taps down a stripe of NV vectors of neighbors::
+def slide(typingctx, nr, ns, nv, a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last, written):
+    """Slide a kernel of NR x NS taps down a stripe of NV vectors of neighbors, reading the plane b in place::
 
-        c[p * pitch_c + j] = start + sum over r < NR, s < NS of a[col_a[r * NS + s]] * b[(p + r) * pitch_b + j + s]
+        c[p * pitch + j] = start + sum over r < NR, s < NS of a[col_a[r * NS + s]] * b[p + r - top, j + s - left]
 
-    for p < `rows`. A row of b is read once for all the rows of c that it belongs to.
+    for p < `rows`, with zeros around b. A row of b is read once for all the rows of c that it belongs to.
 
     Parameters
     ----------
@@ -206,34 +206,45 @@ def slide(typingctx, nr, ns, nv, a, col_a, b, pitch_b, start, c, pitch_c, rows, 
     a, b, c : pointer
     col_a : pointer to int64
         Offsets of the taps.
+    height, width : int64
+        Of the plane b, beyond which nothing is read.
+    top, left : int64
+    zeros : pointer
+        A row of zeros: all columns that a row of c meets, from ``-left`` on.
     start : element
-    pitch_b, pitch_c : int64
-        Elements from a row to the next.
+    pitch : int64
+        Elements from a row of c to the next.
     rows : int64
         At least 1.
-    last, width : int64
-        As of `line`.
+    last, written : int64
+        The last vector and its width, as of `line`.
     """
 
     def generate(context, builder, signature, args):
-        nr, ns, nv, a, col_a, b, pitch_b, start, c, pitch_c, rows, last, width = args
+        nr, ns, nv, a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last, written = args
         v = _Masked(context, builder, signature.args[3].dtype)
-        mask = v.below(width)
-        whole = builder.icmp_signed("==", width, ir.Constant(INT, v.lanes))
+        mask = v.below(written)
+        whole = builder.icmp_signed("==", written, ir.Constant(INT, v.lanes))
         first = v.broadcast(start)
 
         def stripe(nr, ns, nv):
             places = [ir.Constant(INT, j * v.lanes) for j in range(nv - 1)] + [last]
             taps = [v.broadcast(builder.load(v.at(a, builder.load(v.at(col_a, t))))) for t in range(nr * ns)]
+            # Only the outer vectors can reach beyond a row.
+            columns = [[builder.sub(builder.add(place, ir.Constant(INT, s)), left) for s in range(ns)]
+                       for place in places]
+            masks = [[v.inside(column, width) if j in (0, nv - 1) else None for column in columns[j]]
+                     for j in range(nv)]
 
             def row(index, sums):
-                """Add a row of b to the sums of the rows of c above it, the nearest one first."""
-                line = v.at(b, builder.mul(index, pitch_b))
+                """Add row `index` of those that the stripe meets to the sums of the rows of c, the last one first."""
+                at = builder.sub(index, top)
+                line = builder.select(builder.icmp_unsigned("<", at, height), v.at(b, builder.mul(at, width)), zeros)
                 sums = [list(found) for found in sums]
-                for j, place in enumerate(places):
-                    here = v.at(line, place)
+                for j in range(nv):
                     for s in range(ns):
-                        operand = v.load(v.at(here, s))
+                        place = v.at(line, columns[j][s])
+                        operand = v.load_masked(place, masks[j][s]) if masks[j][s] is not None else v.load(place)
                         for r, found in enumerate(sums):
                             found[j] = v.fma(taps[r * ns + s], operand, found[j])
                 return sums
@@ -244,7 +255,7 @@ def slide(typingctx, nr, ns, nv, a, col_a, b, pitch_b, start, c, pitch_c, rows, 
             loop = _Loop(builder, "rows", rows, 1, [value for found in sums for value in found])
             held = [loop.values[i * nv:(i + 1) * nv] for i in range(nr - 1)]
             *sums, done = row(builder.add(loop.index, ir.Constant(INT, nr - 1)), [[first] * nv, *held])
-            target = v.at(c, builder.mul(loop.index, pitch_c))
+            target = v.at(c, builder.mul(loop.index, pitch))
             for j in range(nv - 1):
                 v.store(done[j], v.at(target, places[j]))
             with builder.if_else(whole) as (then, otherwise):
@@ -258,8 +269,8 @@ def slide(typingctx, nr, ns, nv, a, col_a, b, pitch_b, start, c, pitch_c, rows, 
         return context.get_dummy_value()
 
     integers, integer = col_a, types.int64
-    return types.void(integer, integer, integer, a, integers, b, integer, a.dtype, c, integer, integer, integer,
-                      integer), generate
+    return types.void(integer, integer, integer, a, integers, b, integer, integer, integer, integer, b, a.dtype, c,
+                      integer, integer, integer, integer), generate
 
 
 @intrinsic

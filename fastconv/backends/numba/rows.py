@@ -76,18 +76,21 @@ def _line(together, columns, steps, a, row_a, col_a, b, row_b, col_b, start, c, 
 
 
 @helper
-def _slide(taps_h, taps_w, a, col_a, b, pitch_b, start, c, pitch_c, rows, width, like):
-    """`rows` rows of `width` results of a kernel without gaps, in stripes of which the last vectors overlap."""
+def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, rows, like):
+    """`rows` rows of results of a kernel without gaps, from row `row` on, in stripes whose last vectors overlap.
+
+    `kernel` holds the taps down and across, and the zeros above and to the left of the plane b.
+    """
     size = lanes(like)
-    vectors = (width + size - 1) // size
+    vectors = (out_width + size - 1) // size
     first = 0
     for tiles in range((vectors + VECTORS - 1) // VECTORS, 0, -1):
         here = (vectors - first + tiles - 1) // tiles
         q = first * size
-        last = (here - 1) * size if tiles > 1 else max(0, width - size) - q
+        last = (here - 1) * size if tiles > 1 else max(0, out_width - size) - q
         first += here
-        slide(taps_h, taps_w, here, a, col_a, shift(b, q), pitch_b, start, shift(c, q), pitch_c, rows, last,
-              min(width, size))
+        slide(kernel[0], kernel[1], here, a, col_a, b, height, width, kernel[2] - row, kernel[3] - q, zeros, start,
+              shift(c, q), out_width, rows, last, min(out_width, size))
 
 
 @helper
@@ -129,6 +132,9 @@ def multiply_rows(begin, end, a, like):
     for chunk in range(begin, end):
         scratch = shift(space, chunk * space_size)
         buffer = shift(scratch, scratch_size)
+        if sliding:
+            for j in range(scratch_size):
+                scratch[j] = 0
         for item in range(chunk * items // chunks, (chunk + 1) * items // chunks):
             strip, rest = item % (across * down), item // (across * down)
             group = rest % groups
@@ -149,10 +155,9 @@ def multiply_rows(begin, end, a, like):
                             start[0] = 0
                             if a[2] != 0:
                                 start[0] = bias[group]
-                            _slide(a[50], a[51], shift(w, group * group_stride), col_a,
-                                   shift(base, col_b[0] + source_d + (first_h - origin[1]) * row_stride), row_stride,
-                                   start[0], shift(out, rest * plane + (out_d + first_h) * width), width,
-                                   stop - first_h, width, like)
+                            _slide(shift(a, 50), shift(w, group * group_stride), col_a, shift(base, source_d),
+                                   size[1], size[2], first_h, scratch, start[0],
+                                   shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, like)
                             continue
                         for block in range(first_h, stop, together if columns == 1 else 1):
                             for m in range(0, columns, together):
