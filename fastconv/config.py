@@ -42,5 +42,10 @@ def warmup():
     Without it a kernel is compiled at its first call.
     """
     backend = backends.current()
-    if hasattr(backend, "warmup"):
-        backend.warmup()
+    if not hasattr(backend, "warmup"):
+        return
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return backend.warmup()
+    backend.warmup(lambda kernels: tqdm(kernels, desc="compiling", unit="kernel"))

@@ -14,9 +14,7 @@ from functools import lru_cache
 from itertools import product
 from math import prod
 
-import numpy as np
-
-from fastconv.backends.plan import ITEMS, _phases, _strides
+from fastconv.backends.plan import ITEMS, Table, _phases, _strides, table
 
 # Elements of a thread's scratch for one work item, where one row of results needs no more: 192 KiB of float32.
 SCRATCH = 49152
@@ -90,10 +88,11 @@ class Rows:
     """The forward pass or the input gradient in this form."""
 
     items: int
-    space: int              # elements of workspace that a thread needs
-    col_a: np.ndarray       # offsets of the taps in w
-    col_b: np.ndarray       # and in the source
-    phases: np.ndarray      # (first, count) of each phase of each axis, then the first step of each triple of phases
+    space: int          # elements of workspace that a thread needs
+    work: int           # nanoseconds that it takes one thread, roughly
+    col_a: Table        # offsets of the taps in w
+    col_b: Table        # and in the source
+    phases: Table       # (first, count) of each phase of each axis, then the first step of each triple of phases
     args: tuple
 
 
@@ -104,12 +103,18 @@ class Dots:
     items: int
     splits: int
     space: int
-    taps: np.ndarray        # offsets of the taps in the source
+    work: int
+    taps: Table         # offsets of the taps in the source
     args: tuple
 
 
 def _up(value, multiple):
     return -(-value // multiple) * multiple
+
+
+def _work(g):
+    # Multiply-adds at 50 a nanosecond, and elements of x and y that are moved at one.
+    return g.multiply_adds // 50 + prod(g.x_shape) + prod(g.y_shape)
 
 
 def _forward_axes(g):
@@ -129,15 +134,16 @@ def _backward_axes(g):
     return axes
 
 
-def _strips(axes, channels, images, lanes):
+def _strips(axes, channels, images, lanes, copy=None):
     """Strips of positions whose source fits the scratch, and enough of them to share out."""
     d, h, w = axes
     shortest = min(count for _, count, _ in w.phases)
-    copy = not (d.bare and h.bare and w.bare and w.stride == 1 and shortest >= lanes)
+    if copy is None:
+        copy = not (d.bare and h.bare and w.bare and w.stride == 1 and shortest >= lanes)
     needed = -(-ITEMS // images)
     if not copy:
-        depth = d.count if d.count * h.count < 64 and needed == 1 else 1
-        rows = max(1, min(h.count, 64, -(-h.count * -(-d.count // depth) // needed)))
+        depth = d.count if needed == 1 else 1
+        rows = max(1, min(h.count, h.count * d.count // needed))
         strides = (d.size * h.size * w.size, h.size * w.size, w.size)
         parts, pitch, filled, slices, lines = 1, w.size, w.size, d.size, h.size
     else:
@@ -191,7 +197,7 @@ def _wins(columns, width, lanes, vectors):
     return here < (1.2 if there == 1 else 0.6 * there)
 
 
-def _slide(axes, channels, columns, slides):
+def _slide(axes, channels, columns, lanes, slides):
     """(taps down, taps across, zeros above, zeros to the left) of a kernel that can slide down a plane, or zeros."""
     plain = all(len(axis.phases) == 1 and axis.stride == 1 for axis in axes[1:])
     flat = len(axes[0].phases) == 1 and len(axes[0].phases[0][2]) == 1 and axes[0].bare
@@ -202,17 +208,22 @@ def _slide(axes, channels, columns, slides):
     dense = all(found[-1] - found[0] == len(found) - 1 for found in shifts)
     if not dense or all((down, across) != slide[:2] for slide in slides):
         return 0, 0, 0, 0
-    return down, across, *(axis.before - found[0] for axis, found in zip(axes[1:], shifts, strict=True))
+    top, left = (axis.before - found[0] for axis, found in zip(axes[1:], shifts, strict=True))
+    # Vectors between the first and the last one are read unmasked.
+    vectors = -(-axes[2].count // lanes)
+    if vectors > 2 and (left > lanes or (vectors - 1) * lanes + across - left - 1 > axes[2].size):
+        return 0, 0, 0, 0
+    return down, across, top, left
 
 
-def _rows(g, axes, size, channels, columns, weights, lanes, vectors):
+def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides):
     """A product of `columns` results from `channels` planes a group; `weights` are w's strides: column, channel."""
     d, h, w = axes
     if columns > lanes or not _wins(columns, w.count, lanes, vectors):
         return None
-    strips = _strips(axes, channels, g.n * g.groups, lanes)
+    slide = _slide(axes, channels, columns, lanes, slides)
+    strips = _strips(axes, channels, g.n * g.groups, lanes, copy=False if slide[0] else None)
     column, channel = weights
-    slide = _slide(axes, channels, columns)
     col_a, col_b, starts = [], [], [0]
     for phases in product(d.phases, h.phases, w.phases):
         found = list(product(*(sorted(taps, key=lambda tap: tap[1]) for _, _, taps in phases)))
@@ -223,27 +234,33 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors):
         starts.append(len(col_a))
     phases = [value for axis in axes for first, count, _ in axis.phases for value in (first, count)] + starts
     together, _ = _blocks(columns, w.count, lanes, vectors)
-    line, scratch = _up(w.count, lanes), _up(strips.elements(channels) + 8 * lanes, lanes)
+    # A kernel that slides needs a row of zeros.
+    needed = w.size if slide[0] else strips.elements(channels)
+    line, scratch = _up(w.count, lanes), _up(needed + 8 * lanes, lanes)
     items = g.n * g.groups * strips.count
     args = (items, scratch + together * len(w.phases) * line, scratch, line, g.groups, channels, columns, column,
             columns * channels * prod(g.kernel), together, *(axis.size for axis in axes),
             *(axis.before for axis in axes), *(axis.stride for axis in axes), *(axis.step for axis in axes),
             *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide)
-    return Rows(items, args[1], np.array(col_a, np.int64), np.array(col_b, np.int64), np.array(phases, np.int64), args)
+    return Rows(items, args[1], _work(g), table(col_a), table(col_b), table(phases), args)
 
 
 @lru_cache(maxsize=512)
-def forward(g, lanes, vectors):
-    """The forward pass as `Rows`, or None; a vector has `lanes` elements, and a tile `vectors` of them in a row."""
+def forward(g, lanes, vectors, slides):
+    """The forward pass as `Rows`, or None.
+
+    A vector has `lanes` elements, a tile `vectors` of them in a row, and `slides` are the (rows, columns, vectors) of
+    the kernels that can slide.
+    """
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
-    return _rows(g, _forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors)
+    return _rows(g, _forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors, slides)
 
 
 @lru_cache(maxsize=512)
-def backward_input(g, lanes, vectors):
+def backward_input(g, lanes, vectors, slides):
     """The input gradient as `Rows`, or None."""
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
-    return _rows(g, _backward_axes(g), g.input, filters, channels, (taps, channels * taps), lanes, vectors)
+    return _rows(g, _backward_axes(g), g.input, filters, channels, (taps, channels * taps), lanes, vectors, slides)
 
 
 def _dot_tile(rows, columns, tiles):
@@ -258,8 +275,11 @@ def _dot_tile(rows, columns, tiles):
 
 
 @lru_cache(maxsize=512)
-def backward_weight(g, lanes, tiles):
-    """The weight gradient as `Dots`, or None; `tiles` are the (rows, columns) of the tiles that there are."""
+def backward_weight(g, lanes, tiles, slides):
+    """The weight gradient as `Dots`, or None.
+
+    `tiles` are the (rows, columns) of the tiles, and `slides` those of the kernels that can slide.
+    """
     axes = d, h, w = _forward_axes(g)
     channels, filters, length = g.c // g.groups, g.k // g.groups, prod(g.output)
     depth = channels * prod(g.kernel)
@@ -271,15 +291,19 @@ def backward_weight(g, lanes, tiles):
     there = 60 + 0.6 * vectors * depth
     if sums > SUMS or here > there:
         return None
-    strips = _strips(axes, channels, g.n * g.groups, lanes)
+    slide = _slide(axes, channels, filters, lanes, slides)
+    strips = _strips(axes, channels, g.n * g.groups, lanes, copy=False if slide[0] else None)
     taps = [c * strips.strides[0] + _shift([r * step for r, step in zip(tap, g.dilation, strict=True)], axes, strips)
             for c in range(channels) for tap in product(*map(range, g.kernel))]
     taps += taps[-1:] * (_up(depth, columns) - depth)
     units = g.n * strips.count
     splits = min(units, -(-ITEMS // g.groups))
-    scratch, ones = _up(strips.elements(channels) + 8 * lanes, lanes), _up(w.count, lanes)
+    needed = w.size if slide[0] else strips.elements(channels)
+    scratch, ones = _up(needed + 8 * lanes, lanes), _up(w.count, lanes)
     items = splits * g.groups
-    args = (items, scratch + ones + sums + _up(filters, rows) * lanes, scratch, ones, g.groups, channels, filters,
+    sums += _up(filters, rows) * lanes
+    together = max(1, min(g.groups, SUMS // 2 // sums))
+    args = (items, scratch + ones + together * sums, scratch, ones, g.groups, channels, filters,
             depth, rows, columns, g.n, splits, *(axis.size for axis in axes), *(axis.before for axis in axes),
-            *(axis.stride for axis in axes), *g.output, *strips.args())
-    return Dots(items, splits, args[1], np.array(taps, np.int64), args)
+            *(axis.stride for axis in axes), *g.output, *strips.args(), together, *slide)
+    return Dots(items, splits, args[1], _work(g), table(taps), args)

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-import numpy as np
-
-from fastconv.backends.plan import STEPS, Panels
+from fastconv.backends.plan import STEPS, Panels, table
 
 # Tiles of a block. Its points, 36 x 48 x 64 channels of float32, are 432 KiB: with the products and a panel's points
 # they pass through the second-level cache once.
@@ -108,11 +106,11 @@ class Winograd:
 
     @cached_property
     def col_a(self):
-        return np.arange(self.channels, dtype=np.int64)
+        return table(range(self.channels))
 
     @cached_property
     def col_b(self):
-        return self.col_a * self.panels.width
+        return table(range(0, self.channels * self.panels.width, self.panels.width))
 
     @property
     def weights(self):

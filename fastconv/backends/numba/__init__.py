@@ -1,163 +1,72 @@
 """The Numba engine: the kernel contract of `fastconv.backends` on register tiles in LLVM vector code."""
 
-from math import prod
-
 import numba
 import numpy as np
 
-from fastconv.backends import plan, plan_rows, plan_winograd, precision, threads
-from fastconv.backends.numba import columns, conv, dot, isa, pool, rows, winograd
-from fastconv.backends.numba.jit import address, run, workspace
+from fastconv.backends import BackendUnavailable, plan_rows
+from fastconv.backends.engine import Engine
+from fastconv.backends.numba import columns, conv, dot, isa, jit, pool, rows, winograd
+
+if jit.disabled():
+    raise BackendUnavailable("backend 'numba' cannot run here: NUMBA_DISABLE_JIT is set, and its tiles exist only as "
+                             "machine code; unset it")
+
+_KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "multiply_weight": conv.multiply_weight,
+            "add_up": conv.add_up, "winograd_weights": winograd.transform_weights, "winograd": winograd.multiply,
+            "winograd_gradient": winograd.multiply_weight, "sum_planes": winograd.sum_planes,
+            "im2col": columns.im2col, "col2im": columns.col2im, "max_forward": pool.max_forward,
+            "max_backward": pool.max_backward, "avg_forward": pool.avg_forward, "avg_backward": pool.avg_backward}
 
 
-def _width(dtype):
-    return isa.TILE_VECTORS * isa.VECTOR_BYTES // dtype.itemsize
+def _run(kernel, count, args, dtype, work):
+    jit.run(_KERNELS[kernel], count, args, dtype, work)
+
+
+class _Numba(Engine):
+    """With forms of its own for few channels a group."""
+
+    def conv_forward(self, x, w, bias, y, g):
+        product = plan_rows.forward(g, _lanes(x.dtype), dot.VECTORS, dot.SLIDES)
+        if product is not None:
+            return rows.multiply(x, w, bias, y, product)
+        super().conv_forward(x, w, bias, y, g)
+
+    def conv_backward_input(self, dy, w, dx, g):
+        product = plan_rows.backward_input(g, _lanes(dy.dtype), dot.VECTORS, dot.SLIDES)
+        if product is not None:
+            return rows.multiply(dy, w, None, dx, product)
+        super().conv_backward_input(dy, w, dx, g)
+
+    def conv_backward_weight(self, x, dy, dw, db, g):
+        product = plan_rows.backward_weight(g, _lanes(x.dtype), dot.DOTS, dot.SLIDE_DOTS)
+        if product is not None:
+            return rows.add(x, dy, dw, db, product)
+        super().conv_backward_weight(x, dy, dw, db, g)
 
 
 def _lanes(dtype):
     return isa.VECTOR_BYTES // dtype.itemsize
 
 
-def _args(*values):
-    return np.array(values, np.int64)
+_contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES)
+im2col, col2im = _contract.im2col, _contract.col2im
+conv_forward = _contract.conv_forward
+conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight
+max_pool_forward, max_pool_backward = _contract.max_pool_forward, _contract.max_pool_backward
+avg_pool_forward, avg_pool_backward = _contract.avg_pool_forward, _contract.avg_pool_backward
 
 
-def _pad(source, planes):
-    if not planes.copy:
-        return source
-    padded = workspace(planes.elements, source.dtype)
-    run(conv.pad, planes.count, _args(address(source), address(padded), *planes.args()), source.dtype)
-    return padded
+def warmup(progress=iter):
+    """Compile every kernel for both types, or load it from the disk cache.
 
-
-def _pack(source, panels, sums=None):
-    packed = workspace(panels.elements, source.dtype)
-    run(conv.pack, panels.groups * panels.blocks,
-        _args(address(source), address(packed), address(sums), *panels.args()), source.dtype)
-    return packed
-
-
-def _multiply(source, packed, bias, out, panels, products):
-    for product in products:
-        run(conv.multiply, product.items(panels),
-            _args(address(source), address(packed), address(bias), address(out), address(product.col_a),
-                  address(product.col_b), *product.args(panels)), out.dtype)
-
-
-def _winograd(planner, g, dtype):
-    """The Winograd plan of a pass, or None where the type, the precision asked for or its cost speaks against it."""
-    if dtype != np.float32 or precision.get_float32_precision() == "highest":
-        return None
-    return planner(g, _width(dtype))
-
-
-def _multiply_winograd(source, w, bias, out, form):
-    panels, weights = form.panels, _pack(w, form.panels)
-    if not form.fused:
-        packed, weights = weights, workspace(form.weights, out.dtype)
-        run(winograd.transform_weights, panels.groups * panels.blocks * form.channels,
-            _args(address(packed), address(weights), form.channels, panels.width, form.flipped, form.weight_point),
-            out.dtype)
-    parts = min(threads.get_num_threads(), form.items)
-    work = workspace(parts * form.sections[-1], out.dtype)
-    run(winograd.multiply, form.items,
-        _args(address(source), address(weights), address(bias), address(out), address(form.col_a),
-              address(form.col_b), address(work), *form.args(parts)), out.dtype)
-
-
-def conv_forward(x, w, bias, y, g):
-    form = _winograd(plan_winograd.forward, g, x.dtype)
-    if form is not None:
-        return _multiply_winograd(x, w, bias, y, form)
-    product = plan_rows.forward(g, _lanes(x.dtype), dot.VECTORS)
-    if product is not None:
-        return rows.multiply(x, w, bias, y, product)
-    planes, panels, products = plan.forward(g, _width(x.dtype))
-    _multiply(_pad(x, planes), _pack(w, panels), bias, y, panels, products)
-
-
-def conv_backward_input(dy, w, dx, g):
-    form = _winograd(plan_winograd.backward_input, g, dy.dtype)
-    if form is not None:
-        return _multiply_winograd(dy, w, None, dx, form)
-    product = plan_rows.backward_input(g, _lanes(dy.dtype), dot.VECTORS)
-    if product is not None:
-        return rows.multiply(dy, w, None, dx, product)
-    planes, panels, products = plan.backward_input(g, _width(dy.dtype))
-    if len(products) < plan.phases(g):
-        dx.fill(0)
-    _multiply(_pad(dy, planes), _pack(w, panels), None, dx, panels, products)
-
-
-def conv_backward_weight(x, dy, dw, db, g):
-    form = _winograd(plan_winograd.backward_weight, g, x.dtype)
-    if form is not None:
-        parts = min(threads.get_num_threads(), form.items)
-        work = workspace(parts * form.sections[-1], x.dtype)
-        partial = dw if form.splits == 1 else workspace(form.splits * dw.size, dw.dtype)
-        run(winograd.multiply_weight, form.items,
-            _args(address(x), address(dy), address(partial), address(work), *form.args(parts)), dw.dtype)
-        if partial is not dw:
-            _add_up(partial, form.splits, dw)
-        if db is not None:
-            sums = workspace(g.n * g.k, dy.dtype)
-            run(winograd.sum_planes, g.n * g.k, _args(address(dy), address(sums), prod(g.output)), dy.dtype)
-            _add_up(sums, g.n, db)
-        return
-    product = plan_rows.backward_weight(g, _lanes(x.dtype), dot.DOTS)
-    if product is not None:
-        return rows.add(x, dy, dw, db, product)
-    planes, panels, product = plan.backward_weight(g, _width(x.dtype))
-    sums = None if db is None else workspace(g.n * g.k, x.dtype)
-    source, packed = _pad(x, planes), _pack(dy, panels, sums)
-    parts = dw if product.splits == 1 else workspace(product.splits * dw.size, dw.dtype)
-    run(conv.multiply_weight, product.items(panels),
-        _args(address(source), address(packed), address(parts), address(product.rows), *product.args(panels)),
-        dw.dtype)
-    if parts is not dw:
-        _add_up(parts, product.splits, dw)
-    if db is not None:
-        _add_up(sums, g.n, db)
-
-
-def _add_up(parts, count, out):
-    run(conv.add_up, -(-out.size // 1024), _args(address(parts), address(out), count, out.size), out.dtype)
-
-
-def im2col(x, cols, g):
-    run(columns.im2col, g.n * g.c, _args(address(x), address(cols), *_window(g)), x.dtype)
-
-
-def col2im(cols, x, g):
-    run(columns.col2im, g.n * g.c, _args(address(cols), address(x), *_window(g)), x.dtype)
-
-
-def max_pool_forward(x, y, indices, g):
-    taps = plan.taps(g)
-    run(pool.max_forward, g.n * g.c, _args(address(x), address(y), address(indices), address(taps), *_window(g)), x.dtype)
-
-
-def max_pool_backward(dy, indices, dx, g):
-    run(pool.max_backward, g.n * g.c,
-        _args(address(dy), address(indices), address(dx), prod(g.input), prod(g.output)), dx.dtype)
-
-
-def avg_pool_forward(x, y, g):
-    taps = plan.taps(g)
-    run(pool.avg_forward, g.n * g.c, _args(address(x), address(y), address(taps), *_average(g)), x.dtype)
-
-
-def avg_pool_backward(dy, dx, g):
-    run(pool.avg_backward, g.n * g.c, _args(address(dy), address(dx), *_average(g)), dx.dtype)
-
-
-def _window(g):
-    return (*g.input, *g.kernel, *g.output, *g.stride, *(before for before, _ in g.padding), *g.dilation)
-
-
-def _average(g):
-    return (*g.input, *g.kernel, *g.output, *g.stride, *(before for before, _ in g.padding),
-            *(after for _, after in g.padding), g.count_include_pad, g.divisor)
+    Parameters
+    ----------
+    progress : callable, optional
+        Wraps the list of kernels as it is gone through, as ``tqdm`` does.
+    """
+    todo = [(kernel, np.dtype(dtype)) for dtype in (np.float32, np.float64) for kernel in jit.RangeKernel.every]
+    for kernel, dtype in progress(todo):
+        kernel.address(dtype)
 
 
 def describe():

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.isa import TILE_VECTORS
+from fastconv.backends.numba.isa import NAME, TILE_VECTORS
 from fastconv.backends.numba.tile import INT, LANE, keep_rolled, Vectors
 
 # Rows and vectors of a row of the tiles of `line`, by the operand that the rows share, and rows and columns of those
@@ -19,7 +19,9 @@ from fastconv.backends.numba.tile import INT, LANE, keep_rolled, Vectors
 VECTORS = TILE_VECTORS
 SHARE_A = ((8, 1), *((4, n) for n in range(1, VECTORS + 1)))
 SHARE_B = tuple((m, n) for m in (2, 3, 4) for n in range(1, VECTORS + 1))
-SLIDES = tuple((n, n, nv) for n in (2, 3, 5) for nv in range(1, VECTORS + 1))
+# Kernels that slide read their margins under masks, which the other instruction sets have not.
+SLIDES = tuple((n, n, nv) for n in (2, 3, 5) for nv in range(1, VECTORS + 1)) if NAME in ("avx512", "avx2") else ()
+SLIDE_DOTS = ((3, 3),) if SLIDES else ()
 DOTS = ((1, 1), (1, 3), (1, 9), (2, 9), (4, 6)) if TILE_VECTORS == 4 else ((1, 1), (1, 3), (1, 9), (2, 4))
 
 
@@ -348,6 +350,61 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
 
     integers, integer = row_a, types.int64
     return types.void(integer, integer, integer, integer, a, integers, integer, b, integers, integer, c, integer), generate
+
+
+@intrinsic
+def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums):
+    """Add to NR x NS vectors of sums over a stripe of one vector, and to one more the sums of y::
+
+        sums[r * NS + s] += y[p * pitch + j] * x[p + r - top, j + s - left]     p < rows, j < count
+
+    with zeros around the plane x. A row of x is read once for all the taps that it meets.
+
+    Parameters
+    ----------
+    nr, ns : int64
+        Taps of the kernel: a pair of `SLIDE_DOTS`.
+    x, y, sums : pointer
+    height, width, top, left, zeros, rows
+        As of `slide`.
+    pitch : int64
+        Elements from a row of y to the next.
+    count : int64
+        Columns, at most LANES.
+    """
+
+    def generate(context, builder, signature, args):
+        nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums = args
+        v = _Masked(context, builder, signature.args[2].dtype)
+        mask = v.below(count)
+
+        def stripe(nr, ns):
+            columns = [builder.sub(ir.Constant(INT, s), left) for s in range(ns)]
+            masks = [builder.and_(mask, v.inside(column, width)) for column in columns]
+            targets = [v.at(sums, t * v.lanes) for t in range(nr * ns + 1)]
+
+            def row(index):
+                at = builder.sub(index, top)
+                line = builder.select(builder.icmp_unsigned("<", at, height), v.at(x, builder.mul(at, width)), zeros)
+                return [v.load_masked(v.at(line, column), here) for column, here in zip(columns, masks, strict=True)]
+
+            lines = [value for r in range(nr - 1) for value in row(ir.Constant(INT, r))]
+            loop = _Loop(builder, "rows", rows, 1, [*lines, *(v.load(target) for target in targets)])
+            lines, found = loop.values[:len(lines)], loop.values[len(lines):]
+            lines = [*lines, *row(builder.add(loop.index, ir.Constant(INT, nr - 1)))]
+            factor = v.load_masked(v.at(y, builder.mul(loop.index, pitch)), mask)
+            total = builder.fadd(found[-1], factor)
+            found = [v.fma(factor, line, value) for line, value in zip(lines, found[:-1], strict=True)]
+            result = loop.close([*lines[ns:], *found, total])
+            for value, target in zip(result[(nr - 1) * ns:], targets, strict=True):
+                v.store(value, target)
+
+        _choose(builder, (nr, ns), SLIDE_DOTS, stripe)
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(integer, integer, x, integer, integer, integer, integer, x, y, integer, integer, integer,
+                      sums), generate
 
 
 @intrinsic

@@ -11,13 +11,15 @@ import threading
 import warnings
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import config
 from numba.extending import intrinsic
 
 from fastconv.backends import threads
+
+# Nanoseconds of work that pay for a parallel region, which takes 6 us.
+WORTH_SHARING = 20_000
 
 INTS = types.CPointer(types.int64)
 DRIVER = types.void(types.int64, types.int64, types.int64, types.Array(types.int64, 1, "C"))
@@ -50,7 +52,10 @@ def helper(function):
 class RangeKernel:
     """A kernel with its machine code for each element type, compiled at the first use."""
 
+    every = []
+
     def __init__(self, function):
+        self.every.append(self)
         self.function = function
         self.compiled = {}
         self.lock = threading.Lock()
@@ -149,7 +154,7 @@ def _parallel(address, count, chunks, args):
 _driving = threading.Lock()
 
 
-def run(kernel, count, args, dtype):
+def run(kernel, count, args, dtype, work=WORTH_SHARING):
     """Do the work items 0 .. `count` of `kernel` on as many threads as allowed.
 
     Parameters
@@ -159,10 +164,12 @@ def run(kernel, count, args, dtype):
     args : ndarray of int64
         The kernel's arguments; the arrays whose addresses it holds must stay alive until the return.
     dtype : dtype
+    work : int
+        Estimate of the nanoseconds that it takes one thread.
     """
     address = kernel.address(dtype)
     chunks = min(threads.get_num_threads(), count)
-    if chunks > 1 and _driving.acquire(blocking=False):
+    if chunks > 1 and work >= WORTH_SHARING and _driving.acquire(blocking=False):
         try:
             if threads.forked():
                 # GNU OpenMP kills a forked child that enters a parallel region.
@@ -182,19 +189,6 @@ def _after_fork_in_child():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def address(array):
-    """Address of the first element of `array`, or 0 for None."""
-    return 0 if array is None else array.__array_interface__["data"][0]
-
-
-def workspace(size, dtype):
-    """An uninitialised array of `size` elements whose first one is aligned to a cache line."""
-    itemsize = np.dtype(dtype).itemsize
-    space = np.empty(size + 64 // itemsize, dtype)
-    skip = -address(space) % 64 // itemsize
-    return space[skip:skip + size]
 
 
 def disabled():

@@ -6,9 +6,10 @@ since a chunk needs a scratch of its own; what an item computes does not depend 
 
 import numpy as np
 
+from fastconv.backends.engine import STRETCH, Workspace, address
 from fastconv.backends.numba.conv import add_up
-from fastconv.backends.numba.dot import VECTORS, dots, line, slide, split, weave, window
-from fastconv.backends.numba.jit import address, helper, ints, pointer, range_kernel, run, shift, stack, workspace
+from fastconv.backends.numba.dot import VECTORS, dots, line, slide, slide_dots, split, weave, window
+from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, run, shift, stack
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.threads import get_num_threads
 
@@ -197,56 +198,85 @@ def add_rows(begin, end, a, like):
     copied, depth, rows, across, down = a[31] != 0, a[32], a[33], a[34], a[35]
     slices, lines, parts, pitch, filled = a[36], a[37], a[38], a[39], a[40]
     channel_stride, slice_stride, row_stride = a[41], a[42], a[43]
+    together = a[44]
+    sliding, down_taps, across_taps, top, left = a[45] != 0, a[45], a[46], a[47], a[48]
     plane = out_depth * height * width
     lane = lanes(like)
     all_filters = (filters + mr - 1) // mr * mr
     all_steps = (steps + nr - 1) // nr * nr
-    row, one = stack(8, taps), stack(16, taps)
+    sums_size = all_filters * (all_steps + 1) * lane
+    row, one = stack(8, taps), stack(1, taps)
     origin, extent = stack(3, taps), stack(3, taps)
-    for j in range(16):
-        one[j] = 0
+    one[0] = 0
     for chunk in range(begin, end):
         scratch = shift(space, chunk * space_size)
         ones = shift(scratch, scratch_size)
-        sums = shift(ones, ones_size)
-        totals = shift(sums, all_filters * all_steps * lane)
+        space_sums = shift(ones, ones_size)
         for j in range(ones_size):
             ones[j] = 1
-        for item in range(chunk * items // chunks, (chunk + 1) * items // chunks):
-            group, part = item % groups, item // groups
-            for j in range(all_filters * (all_steps + 1) * lane):
-                sums[j] = 0
+        if sliding:
+            for j in range(scratch_size):
+                scratch[j] = 0
+        item, last = chunk * items // chunks, (chunk + 1) * items // chunks
+        while item < last:
+            # Some groups at a time, so that x and dy are read in the order in which they lie in memory.
+            first_group, part = item % groups, item // groups
+            count = min(together, last - item, groups - first_group)
+            item += count
+            for j in range(count * sums_size):
+                space_sums[j] = 0
             units = images * across * down
             for unit in range(part * units // splits, (part + 1) * units // splits):
-                strip, rest = unit % (across * down), unit // (across * down) * groups + group
+                strip, image = unit % (across * down), unit // (across * down)
                 first_d, first_h = strip // down * depth, strip % down * rows
                 here = min(rows, height - first_h)
-                base = shift(x, rest * channels * size[0] * size[1] * size[2])
-                origin[0] = origin[1] = 0
-                if copied:
-                    origin[0], origin[1], extent[0], extent[1] = first_d * stride_d, first_h * stride_h, slices, lines
-                    _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
-                    base = scratch
-                for i in range(first_d, min(first_d + depth, out_depth)):
-                    source = shift(base, (i * stride_d - origin[0]) * slice_stride
-                                   + (first_h * stride_h - origin[1]) * row_stride)
-                    for m in range(0, all_filters, mr):
-                        for j in range(mr):
-                            row[j] = ((rest * filters + min(m + j, filters - 1)) * plane
-                                      + (i * height + first_h) * width)
-                        for t in range(0, all_steps, nr):
-                            dots(mr, nr, here, width, dy, row, width, source, shift(taps, t), stride_h * row_stride,
-                                 shift(sums, (m * all_steps + t) * lane), all_steps)
-                        if a[3] != 0:
-                            for j in range(mr):
-                                dots(1, 1, here, width, dy, shift(row, j), width, ones, one, 0,
-                                     shift(totals, (m + j) * lane), 1)
-            target = shift(dw, (part * groups + group) * filters * steps)
-            for m in range(filters):
-                for t in range(steps):
-                    target[m * steps + t] = _total(shift(sums, (m * all_steps + t) * lane), like)
-                if a[3] != 0:
-                    db[(part * groups + group) * filters + m] = _total(shift(totals, m * lane), like)
+                for j in range(count):
+                    plane_group = image * groups + first_group + j
+                    sums = shift(space_sums, j * sums_size)
+                    base = shift(x, plane_group * channels * size[0] * size[1] * size[2])
+                    origin[0] = origin[1] = 0
+                    if copied:
+                        origin[0], origin[1] = first_d * stride_d, first_h * stride_h
+                        extent[0], extent[1] = slices, lines
+                        _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
+                        base = scratch
+                    for i in range(first_d, min(first_d + depth, out_depth)):
+                        place = plane_group * filters * plane + (i * height + first_h) * width
+                        source = shift(base, (i * stride_d - origin[0]) * slice_stride)
+                        if sliding:
+                            for q in range(0, width, lane):
+                                slide_dots(down_taps, across_taps, source, size[1], size[2], top - first_h, left - q,
+                                           scratch, shift(dy, place + q), width, here, min(width - q, lane), sums)
+                        else:
+                            _dots(shift(source, (first_h * stride_h - origin[1]) * row_stride), stride_h * row_stride,
+                                  shift(dy, place), plane, here, width, filters, all_steps, taps, ones, one, row, mr,
+                                  nr, sums, like)
+            for j in range(count):
+                group = part * groups + first_group + j
+                sums = shift(space_sums, j * sums_size)
+                for m in range(filters):
+                    for t in range(steps):
+                        dw[(group * filters + m) * steps + t] = _total(shift(sums, (m * all_steps + t) * lane), like)
+                    if a[3] != 0:
+                        # A kernel that slides has one filter: either way this is the vector behind those of the taps.
+                        total = shift(sums, (steps if sliding else all_filters * all_steps + m) * lane)
+                        db[group * filters + m] = _total(total, like)
+
+
+@helper
+def _dots(source, pitch, dy, plane, rows, width, filters, steps, taps, ones, one, row, mr, nr, sums, like):
+    """Add to the sums of a group those of `rows` rows, and behind them the sums of dy."""
+    lane = lanes(like)
+    all_filters = (filters + mr - 1) // mr * mr
+    for m in range(0, all_filters, mr):
+        for j in range(mr):
+            row[j] = min(m + j, filters - 1) * plane
+        for t in range(0, steps, nr):
+            dots(mr, nr, rows, width, dy, row, width, source, shift(taps, t), pitch,
+                 shift(sums, (m * steps + t) * lane), steps)
+        for j in range(mr):
+            dots(1, 1, rows, width, dy, shift(row, j), width, ones, one, 0,
+                 shift(sums, (all_filters * steps + m + j) * lane), 1)
 
 
 @helper
@@ -263,20 +293,23 @@ def _total(vector, like):
 def multiply(source, w, bias, out, product):
     """The forward pass or the input gradient that `product`, a `plan_rows.Rows`, describes."""
     chunks = min(get_num_threads(), product.items)
-    space = workspace(chunks * product.space, out.dtype)
+    space = Workspace(chunks * product.space, out.dtype)
     arrays = source, w, bias, out, space, product.col_a, product.col_b, product.phases
-    run(multiply_rows, chunks, np.array([*map(address, arrays), chunks, *product.args], np.int64), out.dtype)
+    run(multiply_rows, chunks, _args(arrays, chunks, *product.args), out.dtype, product.work)
 
 
 def add(x, dy, dw, db, product):
     """The weight gradient, and the bias gradient unless `db` is None, that `product`, a `plan_rows.Dots`, describes."""
     chunks, splits = min(get_num_threads(), product.items), product.splits
-    space = workspace(chunks * product.space, dw.dtype)
+    space = Workspace(chunks * product.space, dw.dtype)
     results = [dw] if db is None else [dw, db]
-    parts = results if splits == 1 else [workspace(splits * out.size, out.dtype) for out in results]
+    parts = results if splits == 1 else [Workspace(splits * out.size, out.dtype) for out in results]
     arrays = x, dy, parts[0], parts[1] if db is not None else None, space, product.taps
-    run(add_rows, chunks, np.array([*map(address, arrays), chunks, *product.args], np.int64), dw.dtype)
+    run(add_rows, chunks, _args(arrays, chunks, *product.args), dw.dtype, product.work)
     if splits > 1:
         for part, out in zip(parts, results, strict=True):
-            run(add_up, -(-out.size // 1024), np.array([address(part), address(out), splits, out.size], np.int64),
-                out.dtype)
+            run(add_up, -(-out.size // STRETCH), _args((part, out), splits, out.size), out.dtype, splits * out.size)
+
+
+def _args(arrays, *sizes):
+    return np.array([*map(address, arrays), *sizes], np.int64)

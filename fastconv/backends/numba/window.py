@@ -10,6 +10,7 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba.tile import INT, LANE, Vectors, keep_rolled
 
+
 class _Window:
     """Loads of one tap of LANES neighboring windows, `stride` elements apart."""
 
@@ -80,7 +81,8 @@ def max_windows(typingctx, part, stride, indexed, x, taps, count, base, y, indic
         def step(values, tap):
             value = w.load(v.at(start, tap))
             # A NaN is larger than all, the last one than another.
-            larger = builder.or_(builder.fcmp_ordered(">", value, values[0]), builder.fcmp_unordered("uno", value, value))
+            missing = builder.fcmp_unordered("uno", value, value)
+            larger = builder.or_(builder.fcmp_ordered(">", value, values[0]), missing)
             after = [builder.select(larger, value, values[0])]
             if indexed.literal_value:
                 # A map's offset fits 32 bits where its elements do; the caller sees to that.
