@@ -16,7 +16,7 @@ strided convolution's input gradient falls apart into phases: the positions of x
 the same taps of the kernel, and each phase is a convolution of stride 1 over dy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -240,6 +240,16 @@ def backward_input(g, width):
                                 g.c * size, size, tuple(s * o for s, o in zip(g.stride, out_strides, strict=True)),
                                 _dot(starts, out_strides)))
     return planes, panels, products
+
+
+def pointwise(g):
+    """Whether the convolution multiplies whole planes by numbers: a 1 x 1 kernel of stride 1 without padding."""
+    return g.kernel == (1, 1, 1) and g.stride == (1, 1, 1) and g.output == g.input and not any(map(any, g.padding))
+
+
+def turned(g):
+    """The geometry in which x and dy of a pointwise convolution change places."""
+    return replace(g, c=g.k, k=g.c)
 
 
 def phases(g):

@@ -5,7 +5,7 @@ import numpy as np
 
 from fastconv.backends import BackendUnavailable, plan_rows
 from fastconv.backends.engine import Engine
-from fastconv.backends.numba import columns, conv, dot, isa, jit, pool, rows, winograd
+from fastconv.backends.numba import columns, conv, dot, isa, jit, pointwise, pool, rows, winograd
 
 if jit.disabled():
     raise BackendUnavailable("backend 'numba' cannot run here: NUMBA_DISABLE_JIT is set, and its tiles exist only as "
@@ -23,18 +23,22 @@ def _run(kernel, count, args, dtype, work):
 
 
 class _Numba(Engine):
-    """With forms of its own for few channels a group."""
+    """With forms of its own for few channels a group and for 1 x 1 kernels."""
 
     def conv_forward(self, x, w, bias, y, g):
         product = plan_rows.forward(g, _lanes(x.dtype), dot.VECTORS, dot.SLIDES)
         if product is not None:
             return rows.multiply(x, w, bias, y, product)
+        if pointwise.serves(g):
+            return pointwise.forward(x, w, bias, y, g)
         super().conv_forward(x, w, bias, y, g)
 
     def conv_backward_input(self, dy, w, dx, g):
         product = plan_rows.backward_input(g, _lanes(dy.dtype), dot.VECTORS, dot.SLIDES)
         if product is not None:
             return rows.multiply(dy, w, None, dx, product)
+        if pointwise.serves(g):
+            return pointwise.backward_input(dy, w, dx, g)
         super().conv_backward_input(dy, w, dx, g)
 
     def conv_backward_weight(self, x, dy, dw, db, g):

@@ -53,6 +53,13 @@ class _Masked(Vectors):
             value = self.builder.select(self.builder.icmp_signed(beyond, value, limit), limit, value)
         return value
 
+    def prefetch(self, base):
+        """Fetch the cache line of `base`, which may lie outside of any array."""
+        pointer = ir.IntType(8).as_pointer()
+        function = self.intrinsic("llvm.prefetch.p0", ir.VoidType(), [pointer, LANE, LANE, LANE])
+        read, keep, data = (ir.Constant(LANE, value) for value in (0, 3, 1))
+        self.builder.call(function, [self.builder.bitcast(base, pointer), read, keep, data])
+
     def load_masked(self, base, mask):
         pointer = self.type.as_pointer()
         function = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", self.type,
@@ -392,7 +399,11 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
             loop = _Loop(builder, "rows", rows, 1, [*lines, *(v.load(target) for target in targets)])
             lines, found = loop.values[:len(lines)], loop.values[len(lines):]
             lines = [*lines, *row(builder.add(loop.index, ir.Constant(INT, nr - 1)))]
-            factor = v.load_masked(v.at(y, builder.mul(loop.index, pitch)), mask)
+            place = v.at(y, builder.mul(loop.index, pitch))
+            factor = v.load_masked(place, mask)
+            # Stripe by stripe, the hardware foresees no more than a line; the next planes follow these.
+            v.prefetch(v.at(place, builder.mul(rows, pitch)))
+            v.prefetch(v.at(v.at(x, builder.mul(builder.add(loop.index, height), width)), columns[-1]))
             total = builder.fadd(found[-1], factor)
             found = [v.fma(factor, line, value) for line, value in zip(lines, found[:-1], strict=True)]
             result = loop.close([*lines[ns:], *found, total])

@@ -1,0 +1,93 @@
+"""1 x 1 convolutions of stride 1, whose output planes are sums of input planes: vectors along the plane.
+
+With vectors of output channels the results have to be transposed on the way out, which costs as much again as the
+product where there are few input channels.
+"""
+
+from math import prod
+
+import numpy as np
+
+from fastconv.backends import plan
+from fastconv.backends.engine import address
+from fastconv.backends.numba.conv import BLOCK, OFFSETS, multiply_block
+from fastconv.backends.numba.jit import ints, pointer, range_kernel, run, shift, stack
+from fastconv.backends.numba.tile import lanes
+from fastconv.backends.plan import ROWS, STEPS
+
+PANEL = STEPS * 64
+
+
+@range_kernel
+def multiply_planes(begin, end, a, like):
+    """``out[n, i, p] = bias[i] + sum over t of w[i, t] * x[n, t, p]``; a work item is a block of columns p of a group.
+
+    The columns are copied first: at a power of two apart, their rows would share a few sets of the cache.
+    """
+    x, w, bias, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)
+    groups, steps, rows, plane = a[4], a[5], a[6], a[7]
+    group_stride, row_stride, step_stride = a[8], a[9], a[10]
+    size = lanes(like)
+    width = 4 * size
+    blocks = (plane + width - 1) // width
+    b, c = stack(PANEL, like), stack(BLOCK, like)
+    row, col_a, col_b = stack(OFFSETS, ints(0)), stack(STEPS, ints(0)), stack(STEPS, ints(0))
+    for t in range(STEPS):
+        col_a[t], col_b[t] = t * step_stride, t * width
+    for item in range(begin, end):
+        first, rest = item % blocks * width, item // blocks
+        group = rest % groups
+        wide = min(width, plane - first)
+        source = shift(x, rest * steps * plane + first)
+        for done in range(0, rows, ROWS):
+            here = min(ROWS, rows - done)
+            for i in range(here):
+                row[i] = (done + i) * row_stride
+            for i in range(here, here + 16):
+                row[i] = row[here - 1]
+            for start in range(0, steps, STEPS):
+                some = min(STEPS, steps - start)
+                if done == 0 or steps > STEPS:
+                    for t in range(some):
+                        for j in range(wide):
+                            b[t * width + j] = source[(start + t) * plane + j]
+                        for j in range(wide, (wide + size - 1) // size * size):
+                            b[t * width + j] = 0
+                multiply_block(here, wide, some, shift(w, group * group_stride + start * step_stride), row, col_a, b,
+                               col_b, c, width, start > 0, like)
+            for i in range(here):
+                line = shift(out, (rest * rows + done + i) * plane + first)
+                if a[2] != 0:
+                    more = bias[group * rows + done + i]
+                    for j in range(wide):
+                        line[j] = c[i * width + j] + more
+                else:
+                    for j in range(wide):
+                        line[j] = c[i * width + j]
+
+
+def serves(g):
+    """Whether `g` is such a convolution, on planes so large that moving them outweighs the product.
+
+    64 to 256 channels of 8 x 56 x 56 take 4.9 ms in place of 6.5, and 5.2 back in place of 5.9; 1024 to 256 of
+    8 x 14 x 14 would take 4.3 in place of 4.0.
+    """
+    return plan.pointwise(g) and prod(g.input) >= 512 and min(g.c, g.k) >= 4 * g.groups
+
+
+def forward(x, w, bias, y, g):
+    channels, filters = g.c // g.groups, g.k // g.groups
+    _run(x, w, bias, y, g, channels, filters, channels, 1)
+
+
+def backward_input(dy, w, dx, g):
+    channels, filters = g.c // g.groups, g.k // g.groups
+    _run(dy, w, None, dx, g, filters, channels, 1, channels)
+
+
+def _run(source, w, bias, out, g, steps, rows, row_stride, step_stride):
+    plane = prod(g.input)
+    width = PANEL // STEPS * 4 // out.itemsize
+    run(multiply_planes, g.n * g.groups * -(-plane // width),
+        np.array([address(source), address(w), address(bias), address(out), g.groups, steps, rows, plane, rows * steps,
+                  row_stride, step_stride], np.int64), out.dtype, g.multiply_adds // 50)
