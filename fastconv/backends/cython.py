@@ -7,7 +7,7 @@ environment variable FASTCONV_ISA names.
 import os
 
 from fastconv.backends import BackendUnavailable, plan, threads
-from fastconv.backends.engine import Engine
+from fastconv.backends.engine import Engine, address
 
 try:
     import fastconv.backends._engine as _engine
@@ -47,7 +47,7 @@ if plan.ROWS > _engine.MAX_ROWS or plan.STEPS > _engine.MAX_STEPS:
 ISA = _instruction_set()
 _engine.use(ISA)
 
-_contract = Engine(_run, _engine.tile_bytes())
+_contract = Engine(_run, _engine.tile_bytes(), address)
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight

@@ -17,7 +17,7 @@ the same taps of the kernel, and each phase is a convolution of stride 1 over dy
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from math import prod
 
@@ -58,14 +58,15 @@ class Planes:
     before: tuple
     padded: tuple
 
-    @property
+    @cached_property
     def copy(self):
         return self.size != self.padded or any(self.before)
 
-    @property
+    @cached_property
     def elements(self):
         return self.count * prod(self.padded)
 
+    @cached_property
     def args(self):
         return (self.count, *self.size, *self.before, *self.padded)
 
@@ -83,18 +84,19 @@ class Panels:
     column_stride: int
     width: int
 
-    @property
+    @cached_property
     def steps(self):
         return self.outer * self.inner
 
-    @property
+    @cached_property
     def blocks(self):
         return -(-self.columns // self.width)
 
-    @property
+    @cached_property
     def elements(self):
         return self.groups * self.blocks * self.steps * self.width
 
+    @cached_property
     def args(self):
         return (self.groups, self.columns, self.outer, self.inner, self.group_stride, self.outer_stride,
                 self.column_stride, self.width)
@@ -104,6 +106,7 @@ class Panels:
 class Product:
     """Rows that are positions: the forward pass, or one phase of the input gradient."""
 
+    panels: Panels
     images: int
     groups: int
     positions: tuple        # of one image, (O, P, Q)
@@ -118,26 +121,29 @@ class Product:
     out_positions: tuple
     out_offset: int
 
-    def args(self, panels):
+    @cached_property
+    def args(self):
         length = prod(self.positions)
         blocks = max(1, -(-length // ROWS))
         rows = -(-length // blocks)
         together = max(1, ROWS // length)
         return (self.images, self.groups, *self.positions, self.image_stride, self.group_stride,
-                *self.position_strides, len(self.col_a), self.columns, panels.steps, panels.width, self.out_image,
-                self.out_column, *self.out_positions, self.out_offset, blocks, rows, together, STEPS)
+                *self.position_strides, len(self.col_a), self.columns, self.panels.steps, self.panels.width,
+                self.out_image, self.out_column, *self.out_positions, self.out_offset, blocks, rows, together, STEPS)
 
-    def items(self, panels):
+    @cached_property
+    def items(self):
         length = prod(self.positions)
         blocks = max(1, -(-length // ROWS))
         together = max(1, ROWS // length)
-        return self.groups * panels.blocks * (-(-self.images // together)) * blocks
+        return self.groups * self.panels.blocks * (-(-self.images // together)) * blocks
 
 
 @dataclass(frozen=True)
 class WeightProduct:
     """Rows that are taps: the weight gradient."""
 
+    panels: Panels
     images: int
     groups: int
     positions: tuple
@@ -148,17 +154,19 @@ class WeightProduct:
     columns: int
     splits: int
 
-    def args(self, panels):
+    @cached_property
+    def args(self):
         return (self.images, self.groups, *self.positions, self.image_stride, self.group_stride,
-                *self.position_strides, len(self.rows), self.columns, panels.blocks, panels.width, self.splits,
-                self.row_blocks, STEPS, ROWS)
+                *self.position_strides, len(self.rows), self.columns, self.panels.blocks, self.panels.width,
+                self.splits, self.row_blocks, STEPS, ROWS)
 
-    @property
+    @cached_property
     def row_blocks(self):
         return -(-len(self.rows) // ROWS)
 
-    def items(self, panels):
-        return self.splits * self.groups * panels.blocks * self.row_blocks
+    @cached_property
+    def items(self):
+        return self.splits * self.groups * self.panels.blocks * self.row_blocks
 
 
 def _strides(size):
@@ -193,7 +201,7 @@ def taps(g):
 
 @lru_cache(maxsize=512)
 def forward(g, width):
-    """(Planes, Panels, [Product]) of the forward pass; `width` is the number of columns NR of a tile."""
+    """(Planes, [Product]) of the forward pass; `width` is the number of columns NR of a tile."""
     planes = _input_planes(g)
     strides, plane = _strides(planes.padded), prod(planes.padded)
     channels, filters = g.c // g.groups, g.k // g.groups
@@ -202,15 +210,15 @@ def forward(g, width):
     depth = len(col_a)
     panels = Panels(g.groups, filters, 1, depth, filters * depth, 0, depth, width)
     out = prod(g.output)
-    result = Product(g.n, g.groups, g.output, g.c * plane, channels * plane,
+    result = Product(panels, g.n, g.groups, g.output, g.c * plane, channels * plane,
                      tuple(s * t for s, t in zip(g.stride, strides, strict=True)), col_a,
                      table(range(0, depth * width, width)), filters, g.k * out, out, _strides(g.output), 0)
-    return planes, panels, [result]
+    return planes, [result]
 
 
 @lru_cache(maxsize=512)
 def backward_input(g, width):
-    """(Planes, Panels, [Product, one a phase]) of the input gradient.
+    """(Planes, [Product, one a phase]) of the input gradient.
 
     Phases that meet no tap are left out: where the list is shorter than the number of phases, the caller fills the
     gradient with zeros first.
@@ -236,10 +244,10 @@ def backward_input(g, width):
         col_a = table([k * plane + shift for k in range(filters) for _, shift in inside])
         col_b = table([(k * taps + tap) * width for k in range(filters) for tap, _ in inside])
         starts, counts = [first for first, _, _ in phase], tuple(count for _, count, _ in phase)
-        products.append(Product(g.n, g.groups, counts, g.k * plane, filters * plane, strides, col_a, col_b, channels,
-                                g.c * size, size, tuple(s * o for s, o in zip(g.stride, out_strides, strict=True)),
-                                _dot(starts, out_strides)))
-    return planes, panels, products
+        apart = tuple(s * o for s, o in zip(g.stride, out_strides, strict=True))
+        products.append(Product(panels, g.n, g.groups, counts, g.k * plane, filters * plane, strides, col_a, col_b,
+                                channels, g.c * size, size, apart, _dot(starts, out_strides)))
+    return planes, products
 
 
 def pointwise(g):
@@ -272,12 +280,12 @@ def _phases(size, kernel, stride, padding, dilation):
 
 @lru_cache(maxsize=512)
 def backward_weight(g, width):
-    """(Planes, Panels of dy, WeightProduct) of the weight gradient."""
-    planes, _, [ahead] = forward(g, width)
+    """(Planes, WeightProduct, whose panels are those of dy) of the weight gradient."""
+    planes, [ahead] = forward(g, width)
     filters, length = g.k // g.groups, prod(g.output)
     panels = Panels(g.n * g.groups, filters, 1, length, filters * length, 0, length, width)
     single = g.groups * panels.blocks * -(-len(ahead.col_a) // ROWS)
     # A piece of the reduction should outlast its partial result's write and sum: 4 chunks at least.
     splits = max(1, min(-(-ITEMS // single), g.n * length // (4 * STEPS)))
-    return planes, panels, WeightProduct(g.n, g.groups, g.output, ahead.image_stride, ahead.group_stride,
+    return planes, WeightProduct(panels, g.n, g.groups, g.output, ahead.image_stride, ahead.group_stride,
                                          ahead.position_strides, ahead.col_a, filters, splits)

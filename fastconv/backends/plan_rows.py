@@ -20,6 +20,8 @@ from fastconv.backends.plan import ITEMS, Table, _phases, _strides, table
 SCRATCH = 49152
 # Elements of the vectors of sums that a work item of the weight gradient keeps, at most: 256 KiB of float32.
 SUMS = 65536
+# Positions of a piece of the weight gradient's reduction, at least.
+PIECE = 1024
 # Cycles of a tile by the vectors of its row, as measured with AVX-512, for each vector of results and step.
 CYCLES = {1: 1.2, 2: 0.85, 3: 0.7, 4: 0.65}
 
@@ -198,22 +200,26 @@ def _wins(columns, width, lanes, vectors):
 
 
 def _slide(axes, channels, columns, lanes, slides):
-    """(taps down, taps across, zeros above, zeros to the left) of a kernel that can slide down a plane, or zeros."""
-    plain = all(len(axis.phases) == 1 and axis.stride == 1 for axis in axes[1:])
-    flat = len(axes[0].phases) == 1 and len(axes[0].phases[0][2]) == 1 and axes[0].bare
-    if channels > 1 or columns > 1 or not plain or not flat:
-        return 0, 0, 0, 0
+    """(taps down, taps across, stride, vectors, zeros above, zeros to the left) of a kernel that can slide, or zeros.
+
+    `slides` are the (taps down, taps across, stride, vectors) for which there is code.
+    """
+    nothing = 0, 0, 0, 0, 0, 0
+    single = all(len(axis.phases) == 1 for axis in axes)
+    if channels > 1 or columns > 1 or not single or not axes[0].bare or len(axes[0].phases[0][2]) > 1:
+        return nothing
     shifts = [sorted(shift for _, shift in axis.phases[0][2]) for axis in axes[1:]]
     down, across = map(len, shifts)
-    dense = all(found[-1] - found[0] == len(found) - 1 for found in shifts)
-    if not dense or all((down, across) != slide[:2] for slide in slides):
-        return 0, 0, 0, 0
+    stride = axes[2].stride
+    most = max((vectors for *kernel, vectors in slides if kernel == [down, across, stride]), default=0)
+    if not most or axes[1].stride != stride or any(found[-1] - found[0] >= len(found) for found in shifts):
+        return nothing
     top, left = (axis.before - found[0] for axis, found in zip(axes[1:], shifts, strict=True))
-    # Vectors between the first and the last one are read unmasked.
-    vectors = -(-axes[2].count // lanes)
-    if vectors > 2 and (left > lanes or (vectors - 1) * lanes + across - left - 1 > axes[2].size):
-        return 0, 0, 0, 0
-    return down, across, top, left
+    # Vectors between the first and the last one are read whole: they must not reach beyond a row.
+    inner = -(-axes[2].count // lanes) - 1
+    if inner > 1 and (left > lanes * stride or (inner * lanes - 1) * stride + across - left + stride - 2 >= axes[2].size):
+        return nothing
+    return down, across, stride, most, top, left
 
 
 def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides):
@@ -297,7 +303,8 @@ def backward_weight(g, lanes, tiles, slides):
             for c in range(channels) for tap in product(*map(range, g.kernel))]
     taps += taps[-1:] * (_up(depth, columns) - depth)
     units = g.n * strips.count
-    splits = min(units, -(-ITEMS // g.groups))
+    # A piece of the reduction should outlast the sum of its vectors.
+    splits = max(1, min(units, -(-ITEMS // g.groups), g.n * length // PIECE))
     needed = w.size if slide[0] else strips.elements(channels)
     scratch, ones = _up(needed + 8 * lanes, lanes), _up(w.count, lanes)
     items = splits * g.groups

@@ -26,7 +26,7 @@ class Blocks:
     together: int
     count: int
 
-    @property
+    @cached_property
     def most(self):
         return self.together * self.rows * self.columns
 
@@ -62,11 +62,11 @@ class Winograd:
     blocks: Blocks
     run: int
 
-    @property
+    @cached_property
     def pitch(self):
         return _up(self.channels)
 
-    @property
+    @cached_property
     def sections(self):
         """Offsets of the parts of a workspace, and its size: slab, points, products, outputs."""
         b, width = self.blocks, self.panels.width
@@ -76,7 +76,7 @@ class Winograd:
         outputs = products + _up((16 * b.columns + 16) * width)
         return slab, points, products, outputs, outputs + (_up(36 * self.weight_point) if self.fused else 0)
 
-    @property
+    @cached_property
     def fused(self):
         """Whether the weights are transformed part by part where they are used.
 
@@ -85,22 +85,22 @@ class Winograd:
         """
         return 36 * 4 * self.channels * self.filters > CACHED and self.blocks.count <= 4
 
-    @property
+    @cached_property
     def chunk(self):
         """Steps of a product at a time; 64 channels' points of a panel are 590 KiB, for the second-level cache."""
         return 64 if self.fused else STEPS
 
-    @property
+    @cached_property
     def point(self):
         # 16 more than the tiles need: a multiple of 4 KiB apart, the 36 stores of a tile fall into one cache set; for
         # the weights of 512 x 512 channels that takes three times as long.
         return self.blocks.most * self.pitch + 16
 
-    @property
+    @cached_property
     def product_point(self):
         return (self.blocks.most + 8) * self.panels.width + 16
 
-    @property
+    @cached_property
     def items(self):
         return self.groups * self.blocks.count * -(-self.panels.blocks // self.run)
 
@@ -112,12 +112,12 @@ class Winograd:
     def col_b(self):
         return table(range(0, self.channels * self.panels.width, self.panels.width))
 
-    @property
+    @cached_property
     def weights(self):
         """Elements of the transformed weights."""
         return self.groups * self.panels.blocks * 36 * self.weight_point
 
-    @property
+    @cached_property
     def weight_point(self):
         return (self.chunk if self.fused else self.channels) * self.panels.width + 16
 
@@ -146,27 +146,27 @@ class WinogradWeight:
     run: int
     splits: int
 
-    @property
+    @cached_property
     def panel_blocks(self):
         return -(-self.filters // self.width)
 
-    @property
+    @cached_property
     def pitch(self):
         return _up(self.channels)
 
-    @property
+    @cached_property
     def point(self):
         return self.blocks.most * self.pitch + 16
 
-    @property
+    @cached_property
     def grad_point(self):
         return self.blocks.most * self.run * self.width + 16
 
-    @property
+    @cached_property
     def product_point(self):
         return (_up(self.channels) + 8) * self.run * self.width + 16
 
-    @property
+    @cached_property
     def sections(self):
         b = self.blocks
         slab = max((4 * b.rows + 2) * (4 * b.columns + 2) * 16 + 256, (9 * 16 + 16) * self.run * self.width)
@@ -174,7 +174,7 @@ class WinogradWeight:
         grads = points + _up(36 * self.grad_point + 64)
         return _up(slab), points, grads, grads + _up(36 * self.product_point)
 
-    @property
+    @cached_property
     def items(self):
         return self.splits * self.groups * -(-self.panel_blocks // self.run)
 

@@ -52,7 +52,7 @@ def _lanes(dtype):
     return isa.VECTOR_BYTES // dtype.itemsize
 
 
-_contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES)
+_contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address)
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight

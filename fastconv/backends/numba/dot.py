@@ -20,8 +20,9 @@ VECTORS = TILE_VECTORS
 SHARE_A = ((8, 1), *((4, n) for n in range(1, VECTORS + 1)))
 SHARE_B = tuple((m, n) for m in (2, 3, 4) for n in range(1, VECTORS + 1))
 # Kernels that slide read their margins under masks, which the other instruction sets have not.
-SLIDES = tuple((n, n, nv) for n in (2, 3, 5) for nv in range(1, VECTORS + 1)) if NAME in ("avx512", "avx2") else ()
-SLIDE_DOTS = ((3, 3),) if SLIDES else ()
+SLIDES = tuple((n, n, stride, nv) for n, stride, most in ((3, 1, 4), (3, 2, 4), (5, 1, 2), (5, 2, 2), (7, 1, 2))
+               for nv in range(1, min(most, VECTORS) + 1)) if NAME in ("avx512", "avx2") else ()
+SLIDE_DOTS = ((3, 3, 1, 1),) if SLIDES else ()
 DOTS = ((1, 1), (1, 3), (1, 9), (2, 9), (4, 6)) if TILE_VECTORS == 4 else ((1, 1), (1, 3), (1, 9), (2, 4))
 
 
@@ -201,17 +202,18 @@ def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start,
 
 
 @intrinsic
-def slide(typingctx, nr, ns, nv, a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last, written):
-    """Slide a kernel of NR x NS taps down a stripe of NV vectors of neighbors, reading the plane b in place::
+def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last,
+          written):
+    """Slide a kernel of NR x NS taps down a stripe of NV vectors of results, reading the plane b in place::
 
-        c[p * pitch + j] = start + sum over r < NR, s < NS of a[col_a[r * NS + s]] * b[p + r - top, j + s - left]
+        c[p * pitch + j] = start + sum of a[col_a[r * NS + s]] * b[p * STRIDE + r - top, j * STRIDE + s - left]
 
     for p < `rows`, with zeros around b. A row of b is read once for all the rows of c that it belongs to.
 
     Parameters
     ----------
-    nr, ns, nv : int64
-        Taps of the kernel and vectors: a triple of `SLIDES`.
+    nr, ns, stride, nv : int64
+        Taps of the kernel, stride and vectors: one of `SLIDES`.
     a, b, c : pointer
     col_a : pointer to int64
         Offsets of the taps.
@@ -219,7 +221,7 @@ def slide(typingctx, nr, ns, nv, a, col_a, b, height, width, top, left, zeros, s
         Of the plane b, beyond which nothing is read.
     top, left : int64
     zeros : pointer
-        A row of zeros: all columns that a row of c meets, from ``-left`` on.
+        A row of zeros as long as one of b.
     start : element
     pitch : int64
         Elements from a row of c to the next.
@@ -230,40 +232,62 @@ def slide(typingctx, nr, ns, nv, a, col_a, b, height, width, top, left, zeros, s
     """
 
     def generate(context, builder, signature, args):
-        nr, ns, nv, a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last, written = args
-        v = _Masked(context, builder, signature.args[3].dtype)
+        nr, ns, stride, nv = args[:4]
+        a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last, written = args[4:]
+        v = _Masked(context, builder, signature.args[4].dtype)
         mask = v.below(written)
         whole = builder.icmp_signed("==", written, ir.Constant(INT, v.lanes))
         first = v.broadcast(start)
 
-        def stripe(nr, ns, nv):
+        def stripe(nr, ns, stride, nv):
             places = [ir.Constant(INT, j * v.lanes) for j in range(nv - 1)] + [last]
             taps = [v.broadcast(builder.load(v.at(a, builder.load(v.at(col_a, t))))) for t in range(nr * ns)]
-            # Only the outer vectors can reach beyond a row.
-            columns = [[builder.sub(builder.add(place, ir.Constant(INT, s)), left) for s in range(ns)]
-                       for place in places]
-            masks = [[v.inside(column, width) if j in (0, nv - 1) else None for column in columns[j]]
-                     for j in range(nv)]
+            # The column of each vector that is read, and its mask: only the outer vectors can reach beyond a row.
+            reads = []
+            for j, place in enumerate(places):
+                begin = builder.sub(builder.mul(place, ir.Constant(INT, stride)), left)
+                for s in range(0, ns, stride):
+                    for part in range(stride):
+                        column = builder.add(begin, ir.Constant(INT, s + part * v.lanes))
+                        reads.append((column, v.inside(column, width) if j in (0, nv - 1) else None))
 
-            def row(index, sums):
-                """Add row `index` of those that the stripe meets to the sums of the rows of c, the last one first."""
+            def operands(line):
+                """The vectors of b that meet the taps 0, 1, ... of a row, vector of results by vector of results."""
+                found = iter([v.load(v.at(line, column)) if here is None else v.load_masked(v.at(line, column), here)
+                              for column, here in reads])
+                for _ in range(nv):
+                    if stride == 1:
+                        yield [next(found) for _ in range(ns)]
+                    else:
+                        pairs = [(next(found), next(found)) for _ in range(0, ns, 2)]
+                        yield [v.shuffle(*pairs[s // 2], [2 * i + s % 2 for i in range(v.lanes)]) for s in range(ns)]
+
+            def row(index, sums, oldest):
+                """Add row `index` of b to the sums of the rows of c that it meets, the oldest with its row `oldest`."""
                 at = builder.sub(index, top)
                 line = builder.select(builder.icmp_unsigned("<", at, height), v.at(b, builder.mul(at, width)), zeros)
-                sums = [list(found) for found in sums]
-                for j in range(nv):
-                    for s in range(ns):
-                        place = v.at(line, columns[j][s])
-                        operand = v.load_masked(place, masks[j][s]) if masks[j][s] is not None else v.load(place)
-                        for r, found in enumerate(sums):
-                            found[j] = v.fma(taps[r * ns + s], operand, found[j])
+                met = range(oldest // stride + 1)
+                sums = [list(sums[i]) if i < len(sums) else [first] * nv for i in met]
+                for j, vectors in enumerate(operands(line)):
+                    for i in met:
+                        factors = taps[(oldest - i * stride) * ns:][:ns]
+                        # Few vectors leave the chains of additions as what takes the time: a row gets its own.
+                        found = v.zero if nv == 1 else sums[i][j]
+                        for factor, operand in zip(factors, vectors, strict=True):
+                            found = v.fma(factor, operand, found)
+                        sums[i][j] = builder.fadd(sums[i][j], found) if nv == 1 else found
                 return sums
 
+            ahead = nr - stride
             sums = []
-            for h in range(nr - 1):
-                sums = row(ir.Constant(INT, h), [[first] * nv, *sums])
+            for h in range(ahead):
+                sums = row(ir.Constant(INT, h), sums, h)
             loop = _Loop(builder, "rows", rows, 1, [value for found in sums for value in found])
-            held = [loop.values[i * nv:(i + 1) * nv] for i in range(nr - 1)]
-            *sums, done = row(builder.add(loop.index, ir.Constant(INT, nr - 1)), [[first] * nv, *held])
+            sums = [loop.values[i * nv:(i + 1) * nv] for i in range(len(sums))]
+            for h in range(ahead, nr):
+                index = builder.add(builder.mul(loop.index, ir.Constant(INT, stride)), ir.Constant(INT, h))
+                sums = row(index, sums, h)
+            done, *sums = sums
             target = v.at(c, builder.mul(loop.index, pitch))
             for j in range(nv - 1):
                 v.store(done[j], v.at(target, places[j]))
@@ -274,12 +298,12 @@ def slide(typingctx, nr, ns, nv, a, col_a, b, height, width, top, left, zeros, s
                     v.store_masked(done[-1], v.at(target, last), mask)
             loop.close([value for found in sums for value in found])
 
-        _choose(builder, (nr, ns, nv), SLIDES, stripe)
+        _choose(builder, (nr, ns, stride, nv), SLIDES, stripe)
         return context.get_dummy_value()
 
     integers, integer = col_a, types.int64
-    return types.void(integer, integer, integer, a, integers, b, integer, integer, integer, integer, b, a.dtype, c,
-                      integer, integer, integer, integer), generate
+    return types.void(integer, integer, integer, integer, a, integers, b, integer, integer, integer, integer, b,
+                      a.dtype, c, integer, integer, integer, integer), generate
 
 
 @intrinsic
@@ -370,7 +394,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
     Parameters
     ----------
     nr, ns : int64
-        Taps of the kernel: a pair of `SLIDE_DOTS`.
+        Taps of the kernel: of one of `SLIDE_DOTS`.
     x, y, sums : pointer
     height, width, top, left, zeros, rows
         As of `slide`.
@@ -410,7 +434,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
             for value, target in zip(result[(nr - 1) * ns:], targets, strict=True):
                 v.store(value, target)
 
-        _choose(builder, (nr, ns), SLIDE_DOTS, stripe)
+        _choose(builder, (nr, ns), [(nr, ns) for nr, ns, _, _ in SLIDE_DOTS], stripe)
         return context.get_dummy_value()
 
     integer = types.int64
@@ -419,36 +443,55 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
 
 
 @intrinsic
-def window(typingctx, source, width, first, target, count):
+def total(typingctx, source):
+    """The sum of the vector at `source`, in halves."""
+
+    def generate(context, builder, signature, args):
+        v = _Masked(context, builder, source.dtype)
+        value, here = v.load(args[0]), v.lanes // 2
+        while here > 0:
+            value = builder.fadd(value, v.shuffle(value, value, [(i + here) % v.lanes for i in range(v.lanes)]))
+            here //= 2
+        return builder.extract_element(value, ir.Constant(LANE, 0))
+
+    return source.dtype(source), generate
+
+
+@intrinsic
+def window(typingctx, source, width, first, target, count, ahead):
     """``target[j] = source[first + j]`` for j < `count`, and 0 where that is not in 0 .. `width`.
 
-    The target is written in whole vectors, so up to LANES - 1 elements beyond `count`.
+    The target is written in whole vectors, so up to LANES - 1 elements beyond `count`. What lies `ahead` elements
+    behind the source is fetched into the cache.
     """
 
     def generate(context, builder, signature, args):
-        source, width, first, target, count = args
+        source, width, first, target, count, ahead = args
         v = _Masked(context, builder, signature.args[0].dtype)
         loop = _Loop(builder, "copy", count, v.lanes, [])
         here = builder.add(first, loop.index)
+        v.prefetch(v.at(source, builder.add(here, ahead)))
         v.store(v.load_masked(v.at(source, here), v.inside(here, width)), v.at(target, loop.index))
         loop.close()
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.void(source, integer, integer, source, integer), generate
+    return types.void(source, integer, integer, source, integer, integer), generate
 
 
 @intrinsic
-def split(typingctx, source, width, first, target, pitch, count):
+def split(typingctx, source, width, first, target, pitch, count, ahead):
     """``target[i * pitch + j] = source[first + 2 * j + i]`` for i < 2 and j < `count`, zeros outside as of `window`."""
 
     def generate(context, builder, signature, args):
-        source, width, first, target, pitch, count = args
+        source, width, first, target, pitch, count, ahead = args
         v = _Masked(context, builder, signature.args[0].dtype)
         loop = _Loop(builder, "split", count, v.lanes, [])
         here = builder.add(first, builder.shl(loop.index, ir.Constant(INT, 1)))
         there = builder.add(here, ir.Constant(INT, v.lanes))
         pair = [v.load_masked(v.at(source, place), v.inside(place, width)) for place in (here, there)]
+        for place in (here, there):
+            v.prefetch(v.at(source, builder.add(place, ahead)))
         for i in range(2):
             row = v.at(target, builder.mul(pitch, ir.Constant(INT, i)))
             v.store(v.shuffle(*pair, [2 * j + i for j in range(v.lanes)]), v.at(row, loop.index))
@@ -456,7 +499,7 @@ def split(typingctx, source, width, first, target, pitch, count):
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.void(source, integer, integer, source, integer, integer), generate
+    return types.void(source, integer, integer, source, integer, integer, integer), generate
 
 
 @intrinsic

@@ -11,6 +11,7 @@ import threading
 import warnings
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import config
@@ -189,6 +190,21 @@ def _after_fork_in_child():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+@helper
+def _first(array):
+    return array.ctypes.data
+
+
+def address(array):
+    """Address of the first element of an array, a Workspace or a Table, or 0 for None.
+
+    Compiled code tells it in 0.1 us, ``__array_interface__`` in 0.9: a call asks up to 7 times.
+    """
+    if array is None:
+        return 0
+    return _first(array) if type(array) is np.ndarray else array.address
 
 
 def disabled():

@@ -9,9 +9,8 @@ from math import prod
 import numpy as np
 
 from fastconv.backends import plan
-from fastconv.backends.engine import address
 from fastconv.backends.numba.conv import BLOCK, OFFSETS, multiply_block
-from fastconv.backends.numba.jit import ints, pointer, range_kernel, run, shift, stack
+from fastconv.backends.numba.jit import address, ints, pointer, range_kernel, run, shift, stack
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.plan import ROWS, STEPS
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from fastconv.backends.engine import STRETCH, Workspace, address
 from fastconv.backends.numba.conv import add_up
-from fastconv.backends.numba.dot import VECTORS, dots, line, slide, slide_dots, split, weave, window
-from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, run, shift, stack
+from fastconv.backends.numba.dot import VECTORS, dots, line, slide, slide_dots, split, total, weave, window
+from fastconv.backends.numba.jit import address, helper, ints, pointer, range_kernel, run, shift, stack
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.threads import get_num_threads
 
@@ -24,6 +24,8 @@ def _fill(source, size, before, origin, extent, step, parts, pitch, filled, chan
     depth, height, width = size[0], size[1], size[2]
     left = before[2]
     row = parts * pitch
+    # The source of the next item lies behind this one, unless there are strips.
+    ahead = channels * depth * height * width
     to = 0
     for c in range(channels):
         for i in range(extent[0]):
@@ -36,13 +38,13 @@ def _fill(source, size, before, origin, extent, step, parts, pitch, filled, chan
                 target_row = shift(target, to)
                 if step == 1 or parts == 1:
                     if step == 1:
-                        window(start, here, -left, target_row, filled)
+                        window(start, here, -left, target_row, filled, ahead)
                     else:
                         for q in range(filled):
                             place = q * step - left
                             target_row[q] = start[place] if 0 <= place < here else 0
                 elif step == 2:
-                    split(start, here, -left, target_row, pitch, filled)
+                    split(start, here, -left, target_row, pitch, filled, ahead)
                 else:
                     for part in range(parts):
                         for q in range(filled):
@@ -80,18 +82,19 @@ def _line(together, columns, steps, a, row_a, col_a, b, row_b, col_b, start, c, 
 def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, rows, like):
     """`rows` rows of results of a kernel without gaps, from row `row` on, in stripes whose last vectors overlap.
 
-    `kernel` holds the taps down and across, and the zeros above and to the left of the plane b.
+    `kernel` is what `plan_rows.Slide` holds.
     """
     size = lanes(like)
+    stride, most, top, left = kernel[2], kernel[3], kernel[4], kernel[5]
     vectors = (out_width + size - 1) // size
     first = 0
-    for tiles in range((vectors + VECTORS - 1) // VECTORS, 0, -1):
+    for tiles in range((vectors + most - 1) // most, 0, -1):
         here = (vectors - first + tiles - 1) // tiles
         q = first * size
         last = (here - 1) * size if tiles > 1 else max(0, out_width - size) - q
         first += here
-        slide(kernel[0], kernel[1], here, a, col_a, b, height, width, kernel[2] - row, kernel[3] - q, zeros, start,
-              shift(c, q), out_width, rows, last, min(out_width, size))
+        slide(kernel[0], kernel[1], stride, here, a, col_a, b, height, width, top - row * stride, left - q * stride,
+              zeros, start, shift(c, q), out_width, rows, last, min(out_width, size))
 
 
 @helper
@@ -199,7 +202,7 @@ def add_rows(begin, end, a, like):
     slices, lines, parts, pitch, filled = a[36], a[37], a[38], a[39], a[40]
     channel_stride, slice_stride, row_stride = a[41], a[42], a[43]
     together = a[44]
-    sliding, down_taps, across_taps, top, left = a[45] != 0, a[45], a[46], a[47], a[48]
+    sliding, down_taps, across_taps, top, left = a[45] != 0, a[45], a[46], a[49], a[50]
     plane = out_depth * height * width
     lane = lanes(like)
     all_filters = (filters + mr - 1) // mr * mr
@@ -256,11 +259,11 @@ def add_rows(begin, end, a, like):
                 sums = shift(space_sums, j * sums_size)
                 for m in range(filters):
                     for t in range(steps):
-                        dw[(group * filters + m) * steps + t] = _total(shift(sums, (m * all_steps + t) * lane), like)
+                        dw[(group * filters + m) * steps + t] = total(shift(sums, (m * all_steps + t) * lane))
                     if a[3] != 0:
                         # A kernel that slides has one filter: either way this is the vector behind those of the taps.
-                        total = shift(sums, (steps if sliding else all_filters * all_steps + m) * lane)
-                        db[group * filters + m] = _total(total, like)
+                        behind = steps if sliding else all_filters * all_steps + m
+                        db[group * filters + m] = total(shift(sums, behind * lane))
 
 
 @helper
@@ -277,17 +280,6 @@ def _dots(source, pitch, dy, plane, rows, width, filters, steps, taps, ones, one
         for j in range(mr):
             dots(1, 1, rows, width, dy, shift(row, j), width, ones, one, 0,
                  shift(sums, (all_filters * steps + m + j) * lane), 1)
-
-
-@helper
-def _total(vector, like):
-    """The sum of a vector's elements, in halves."""
-    here = lanes(like) // 2
-    while here > 0:
-        for j in range(here):
-            vector[j] += vector[here + j]
-        here //= 2
-    return vector[0]
 
 
 def multiply(source, w, bias, out, product):

@@ -1,0 +1,348 @@
+/*
+ * Winograd F(4 x 4, 3 x 3) for float: tile.c includes this once for each instruction set.
+ *
+ * A 6 x 6 tile of the input, the 3 x 3 kernel, and the 4 x 4 outputs are each carried to 36 points, where convolution is
+ * multiplication, so that the sum over channels becomes 36 products of matrices. The weight gradient is F(3 x 3, 4 x 4)
+ * with the tile of dy in the kernel's part. fastconv/backends/plan_winograd.py has the blocking and the workspace;
+ * fastconv/backends/numba/winograd.py says why these points: 0, +-11/16, +-11/8 and infinity, exact in binary.
+ */
+
+#define P 0.6875f
+#define Q 1.375f
+#define P2 (P * P)
+#define Q2 (Q * Q)
+/* 1 / (2 a^2 (a^2 - b^2)): what the pair of points +a and -a is scaled by, b being the other pair's. */
+#define SCALE(a2, b2) ((float)(1 / (2.0 * (a2) * ((double)(a2) - (b2)))))
+
+enum { POINTS = 36, MAX_CHANNELS = 512, MAX_TILES = 128 };
+
+/* The one-dimensional transforms. Each pairs the points +a and -a, which share their even and their odd half. */
+
+static inline void line_input(const VECTOR *d, VECTOR *m)
+{
+    const VECTOR even_p = d[4] - Q2 * d[2], odd_p = d[3] - Q2 * d[1];
+    const VECTOR even_q = d[4] - P2 * d[2], odd_q = d[3] - P2 * d[1];
+    m[0] = P2 * Q2 * d[0] + (d[4] - (P2 + Q2) * d[2]);
+    m[1] = even_p + P * odd_p;
+    m[2] = even_p - P * odd_p;
+    m[3] = even_q + Q * odd_q;
+    m[4] = even_q - Q * odd_q;
+    m[5] = P2 * Q2 * d[1] + (d[5] - (P2 + Q2) * d[3]);
+}
+
+static inline void line_weight(const VECTOR *g, VECTOR *m)
+{
+    const float scale_p = SCALE(P2, Q2), scale_q = SCALE(Q2, P2);
+    const VECTOR even_p = scale_p * P2 * g[2] + scale_p * g[0], even_q = scale_q * Q2 * g[2] + scale_q * g[0];
+    m[0] = 1 / (P2 * Q2) * g[0];
+    m[1] = even_p + scale_p * P * g[1];
+    m[2] = even_p - scale_p * P * g[1];
+    m[3] = even_q + scale_q * Q * g[1];
+    m[4] = even_q - scale_q * Q * g[1];
+    m[5] = g[2];
+}
+
+static inline void line_grad_output(const VECTOR *d, VECTOR *m)
+{
+    const float scale_p = SCALE(P2, Q2), scale_q = SCALE(Q2, P2);
+    const VECTOR even_p = scale_p * P2 * d[2] + scale_p * d[0], odd_p = scale_p * P * P2 * d[3] + scale_p * P * d[1];
+    const VECTOR even_q = scale_q * Q2 * d[2] + scale_q * d[0], odd_q = scale_q * Q * Q2 * d[3] + scale_q * Q * d[1];
+    m[0] = 1 / (P2 * Q2) * d[0];
+    m[1] = even_p + odd_p;
+    m[2] = even_p - odd_p;
+    m[3] = even_q + odd_q;
+    m[4] = even_q - odd_q;
+    m[5] = d[3];
+}
+
+static inline void line_output(const VECTOR *m, VECTOR *y)
+{
+    const VECTOR sum_p = m[1] + m[2], less_p = m[1] - m[2], sum_q = m[3] + m[4], less_q = m[3] - m[4];
+    y[0] = m[0] + sum_p + sum_q;
+    y[1] = P * less_p + Q * less_q;
+    y[2] = P2 * sum_p + Q2 * sum_q;
+    y[3] = P * P2 * less_p + (Q * Q2 * less_q + m[5]);
+}
+
+static inline void line_grad_weight(const VECTOR *m, VECTOR *w)
+{
+    const VECTOR sum_p = m[1] + m[2], less_p = m[1] - m[2], sum_q = m[3] + m[4], less_q = m[3] - m[4];
+    w[0] = m[0] + sum_p + sum_q;
+    w[1] = P * less_p + Q * less_q;
+    w[2] = P2 * sum_p + (Q2 * sum_q + m[5]);
+}
+
+/*
+ * Transform a square tile of FROM x FROM vectors into one of TO x TO: its columns, then the rows of the result. The
+ * vectors of a row lie `column` elements apart, the rows `row` elements.
+ */
+#define DEFINE_TRANSFORM(KIND, FROM, TO)                                                                              \
+    static inline void transform_##KIND(const float *restrict source, ptrdiff_t row, ptrdiff_t column,                \
+                                        float *restrict target, ptrdiff_t row_out, ptrdiff_t column_out)              \
+    {                                                                                                                 \
+        VECTOR half[FROM][TO];                                                                                        \
+        UNROLLED for (int j = 0; j < FROM; j++) {                                                                     \
+            VECTOR in[FROM];                                                                                          \
+            UNROLLED for (int i = 0; i < FROM; i++) in[i] = LOAD(source + i * row + j * column);                      \
+            line_##KIND(in, half[j]);                                                                                 \
+        }                                                                                                             \
+        UNROLLED for (int i = 0; i < TO; i++) {                                                                       \
+            VECTOR in[FROM], out[TO];                                                                                 \
+            UNROLLED for (int j = 0; j < FROM; j++) in[j] = half[j][i];                                               \
+            line_##KIND(in, out);                                                                                     \
+            UNROLLED for (int j = 0; j < TO; j++) STORE(out[j], target + i * row_out + j * column_out);               \
+        }                                                                                                             \
+    }
+
+DEFINE_TRANSFORM(input, 6, 6)
+DEFINE_TRANSFORM(weight, 3, 6)
+DEFINE_TRANSFORM(output, 6, 4)
+DEFINE_TRANSFORM(grad_output, 4, 6)
+DEFINE_TRANSFORM(grad_weight, 6, 3)
+
+static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+static inline ptrdiff_t parts_of(ptrdiff_t whole, ptrdiff_t part) { return (whole + part - 1) / part; }
+
+/* From panels of (c, 3 x 3) steps to panels of c steps at each of the 36 points; a work item is a (panel, c). */
+static void winograd_weights(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
+{
+    const float *panels = (const float *)a[0];
+    float *out = (float *)a[1];
+    const ptrdiff_t depth = a[2], width = a[3], flipped = a[4], point = a[5], step = flipped ? -width : width;
+    for (ptrdiff_t item = begin; item < end; item++) {
+        const float *source = panels + (item * 9 + (flipped ? 8 : 0)) * width;
+        float *target = out + item / depth * POINTS * point + item % depth * width;
+        for (ptrdiff_t j = 0; j < width; j += LANES)
+            transform_weight(source + j, 3 * step, step, target + j, 6 * point, point);
+    }
+}
+
+/* Planes of (channels, height, width) elements, and the window of them that a block of tiles covers. */
+typedef struct {
+    ptrdiff_t channels, height, width, tile_rows, tile_columns;
+} Window;
+
+/* The window at (top, left) of up to LANES planes, turned to (row, column, channel) with zeros outside the planes. */
+static void turn(const float *source, ptrdiff_t channels, const Window *window, ptrdiff_t top, ptrdiff_t left,
+                 ptrdiff_t rows, ptrdiff_t columns, float *slab)
+{
+    const ptrdiff_t height = window->height, width = window->width, plane = height * width;
+    const ptrdiff_t first = smaller(larger(0, -left), columns);
+    const ptrdiff_t last = larger(first, smaller(columns, width - left));
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        const ptrdiff_t h = top + i;
+        float *line = slab + i * columns * LANES;
+        if (h < 0 || h >= height || last == first) {
+            memset(line, 0, columns * LANES * sizeof(float));
+            continue;
+        }
+        const float *from = source + h * width + left;
+        memset(line, 0, first * LANES * sizeof(float));
+        for (ptrdiff_t j = first; j < last; j += LANES)
+            transpose_lanes(channels, smaller(LANES, last - j), LANES, from + j, plane, line + j * LANES, LANES, 0);
+        memset(line + last * LANES, 0, (columns - last) * LANES * sizeof(float));
+    }
+}
+
+typedef void Transform(const float *, ptrdiff_t, ptrdiff_t, float *, ptrdiff_t, ptrdiff_t);
+
+/* Carry the size x size tiles of a window of all its channels to the points, target[point][tile][channel]. */
+static inline void spread(Transform *transform, ptrdiff_t size, const float *source, const Window *window,
+                          ptrdiff_t top, ptrdiff_t left, float *slab, float *target, ptrdiff_t point, ptrdiff_t pitch)
+{
+    const ptrdiff_t tile_rows = window->tile_rows, tile_columns = window->tile_columns;
+    const ptrdiff_t rows = 4 * tile_rows + size - 4, columns = 4 * tile_columns + size - 4;
+    for (ptrdiff_t c = 0; c < window->channels; c += LANES) {
+        turn(source + c * window->height * window->width, smaller(LANES, window->channels - c), window, top, left,
+             rows, columns, slab);
+        for (ptrdiff_t i = 0; i < tile_rows; i++)
+            for (ptrdiff_t j = 0; j < tile_columns; j++)
+                transform(slab + 4 * (i * columns + j) * LANES, columns * LANES, LANES,
+                          target + (i * tile_columns + j) * pitch + c, 6 * point, point);
+    }
+}
+
+static void spread_input(const float *source, const Window *window, ptrdiff_t top, ptrdiff_t left, float *slab,
+                         float *target, ptrdiff_t point, ptrdiff_t pitch)
+{
+    spread(transform_input, 6, source, window, top, left, slab, target, point, pitch);
+}
+
+static void spread_grad_output(const float *source, const Window *window, ptrdiff_t top, ptrdiff_t left, float *slab,
+                               float *target, ptrdiff_t point, ptrdiff_t pitch)
+{
+    spread(transform_grad_output, 4, source, window, top, left, slab, target, point, pitch);
+}
+
+/* Of a block's products, the rows of 4 x 4 outputs of each of its tiles: out[filter][p][q], with the bias added. */
+static void gather(const float *products, ptrdiff_t product_point, ptrdiff_t panel_width, ptrdiff_t wide,
+                   ptrdiff_t tile_rows, ptrdiff_t tile_columns, float *outputs, float *target, ptrdiff_t first_row,
+                   ptrdiff_t first_column, ptrdiff_t out_height, ptrdiff_t out_width, const float *bias)
+{
+    const ptrdiff_t columns = smaller(4 * tile_columns, out_width - first_column);
+    for (ptrdiff_t i = 0; i < tile_rows; i++) {
+        for (ptrdiff_t j = 0; j < tile_columns; j++)
+            for (ptrdiff_t k = 0; k < wide; k += LANES)
+                transform_output(products + (i * tile_columns + j) * panel_width + k, 6 * product_point, product_point,
+                                 outputs + 4 * j * panel_width + k, 4 * tile_columns * panel_width, panel_width);
+        const ptrdiff_t p = first_row + 4 * i;
+        for (ptrdiff_t r = 0; r < smaller(4, out_height - p); r++)
+            transpose_float(columns, wide, outputs + r * 4 * tile_columns * panel_width, panel_width,
+                            target + (p + r) * out_width + first_column, out_height * out_width, bias);
+    }
+}
+
+/*
+ * The forward pass or the input gradient. A work item is a block of tiles (part of an image, or several whole images)
+ * and a run of panels of a group. With `fused` the panels are those of the kernel itself, and each part of them is
+ * transformed just before its use.
+ */
+static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
+{
+    const float *source = (const float *)a[0], *panels = (const float *)a[1], *bias = (const float *)a[2];
+    float *out = (float *)a[3];
+    const int64_t *col_a = (const int64_t *)a[4], *col_b = (const int64_t *)a[5];
+    const ptrdiff_t images = a[7], groups = a[8], channels = a[9], filters = a[10], height = a[11], width = a[12];
+    const ptrdiff_t top = a[13], left = a[14], out_height = a[15], out_width = a[16], tiles_h = a[17], tiles_w = a[18];
+    const ptrdiff_t block_h = a[19], block_w = a[20], together = a[21], panel_width = a[22], run = a[23];
+    const ptrdiff_t pitch = a[24], point = a[25], product_point = a[26], chunk = a[27], work_size = a[31];
+    const ptrdiff_t parts = a[32], count = a[33], weight_point = a[34], fused = a[35], flipped = a[36];
+    const ptrdiff_t step = flipped ? -panel_width : panel_width;
+    /* The part of the work that begins here tells which of the `parts` workspaces is this thread's. */
+    float *slab = (float *)a[6] + (begin * parts + count - 1) / count * work_size;
+    float *points = slab + a[28], *products = slab + a[29], *outputs = slab + a[37], *own = slab + a[30];
+    const ptrdiff_t panel_count = parts_of(filters, panel_width), runs = parts_of(panel_count, run);
+    const ptrdiff_t blocks_h = parts_of(tiles_h, block_h), blocks_w = parts_of(tiles_w, block_w);
+    const ptrdiff_t image_blocks = parts_of(images, together);
+    const ptrdiff_t plane = height * width, out_plane = out_height * out_width;
+    int64_t row[MAX_TILES];
+    for (ptrdiff_t item = begin; item < end; item++) {
+        ptrdiff_t rest = item / runs;
+        const ptrdiff_t first_panel = item % runs * run, last_panel = smaller(first_panel + run, panel_count);
+        const ptrdiff_t tile_w = rest % blocks_w * block_w;
+        rest /= blocks_w;
+        const ptrdiff_t tile_h = rest % blocks_h * block_h;
+        rest /= blocks_h;
+        const ptrdiff_t image = rest % image_blocks * together, group = rest / image_blocks;
+        const ptrdiff_t here = smaller(together, images - image);
+        const Window window = {channels, height, width, smaller(block_h, tiles_h - tile_h),
+                               smaller(block_w, tiles_w - tile_w)};
+        const ptrdiff_t each = window.tile_rows * window.tile_columns, tiles = here * each;
+        for (ptrdiff_t n = 0; n < here; n++)
+            spread_input(source + ((image + n) * groups + group) * channels * plane, &window, 4 * tile_h - top,
+                         4 * tile_w - left, slab, points + n * each * pitch, point, pitch);
+        for (ptrdiff_t i = 0; i < tiles + MAX_TILE_ROWS; i++) row[i] = smaller(i, tiles - 1) * pitch;
+        for (ptrdiff_t block = first_panel; block < last_panel; block++) {
+            const ptrdiff_t column = block * panel_width, wide = smaller(filters - column, panel_width);
+            const float *panel = panels + (group * panel_count + block)
+                                          * (fused ? channels * 9 * panel_width : POINTS * weight_point);
+            for (ptrdiff_t c = 0; c < channels; c += chunk) {
+                const ptrdiff_t some = smaller(chunk, channels - c);
+                const float *weights = fused ? own : panel + c * panel_width;
+                for (ptrdiff_t i = 0; fused && i < some; i++)
+                    for (ptrdiff_t j = 0; j < wide; j += LANES)
+                        transform_weight(panel + ((c + i) * 9 + (flipped ? 8 : 0)) * panel_width + j, 3 * step, step,
+                                         own + i * panel_width + j, 6 * weight_point, weight_point);
+                for (ptrdiff_t xi = 0; xi < POINTS; xi++)
+                    multiply_float(tiles, wide, some, points + xi * point + c, row, col_a, weights + xi * weight_point,
+                                   col_b, products + xi * product_point, panel_width, c > 0);
+            }
+            for (ptrdiff_t n = 0; n < here; n++)
+                gather(products + n * each * panel_width, product_point, panel_width, wide, window.tile_rows,
+                       window.tile_columns, outputs, out + (((image + n) * groups + group) * filters + column) * out_plane,
+                       4 * tile_h, 4 * tile_w, out_height, out_width, bias ? bias + group * filters + column : 0);
+        }
+    }
+}
+
+/* The weight gradient. A work item is a piece of the blocks of tiles and a run of panels of a group. */
+static void winograd_gradient(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
+{
+    const float *source = (const float *)a[0], *grads = (const float *)a[1];
+    float *out = (float *)a[2];
+    const ptrdiff_t images = a[4], groups = a[5], channels = a[6], filters = a[7], height = a[8], width = a[9];
+    const ptrdiff_t top = a[10], left = a[11], out_height = a[12], out_width = a[13], tiles_h = a[14], tiles_w = a[15];
+    const ptrdiff_t block_h = a[16], block_w = a[17], together = a[18], panel_width = a[19], run = a[20];
+    const ptrdiff_t pitch = a[21], point = a[22], product_point = a[23], splits = a[24], grad_point = a[27];
+    const ptrdiff_t work_size = a[29], parts = a[30], count = a[31];
+    float *slab = (float *)a[3] + (begin * parts + count - 1) / count * work_size;
+    float *points = slab + a[25], *grad_points = slab + a[26], *products = slab + a[28];
+    const ptrdiff_t panel_count = parts_of(filters, panel_width), runs = parts_of(panel_count, run);
+    const ptrdiff_t blocks_h = parts_of(tiles_h, block_h), blocks_w = parts_of(tiles_w, block_w);
+    const ptrdiff_t blocks = parts_of(images, together) * blocks_h * blocks_w;
+    const ptrdiff_t plane = height * width, out_plane = out_height * out_width;
+    int64_t rows[MAX_CHANNELS + MAX_TILE_ROWS], col_a[MAX_TILES], col_b[MAX_TILES];
+    for (ptrdiff_t item = begin; item < end; item++) {
+        const ptrdiff_t first_panel = item % runs * run, last_panel = smaller(first_panel + run, panel_count);
+        const ptrdiff_t group = item / runs % groups, split = item / runs / groups;
+        const ptrdiff_t first_filter = first_panel * panel_width;
+        const ptrdiff_t run_filters = smaller(filters, last_panel * panel_width) - first_filter;
+        const ptrdiff_t run_pitch = (last_panel - first_panel) * panel_width;
+        const ptrdiff_t first_block = split * blocks / splits, last_block = (split + 1) * blocks / splits;
+        for (ptrdiff_t block = first_block; block < last_block; block++) {
+            const ptrdiff_t tile_w = block % blocks_w * block_w, tile_h = block / blocks_w % blocks_h * block_h;
+            const ptrdiff_t image = block / blocks_w / blocks_h * together, here = smaller(together, images - image);
+            const Window window = {channels, height, width, smaller(block_h, tiles_h - tile_h),
+                                   smaller(block_w, tiles_w - tile_w)};
+            const Window grad_window = {run_filters, out_height, out_width, window.tile_rows, window.tile_columns};
+            const ptrdiff_t each = window.tile_rows * window.tile_columns, tiles = here * each;
+            for (ptrdiff_t n = 0; n < here; n++) {
+                const ptrdiff_t of = (image + n) * groups + group;
+                spread_input(source + of * channels * plane, &window, 4 * tile_h - top, 4 * tile_w - left, slab,
+                             points + n * each * pitch, point, pitch);
+                spread_grad_output(grads + (of * filters + first_filter) * out_plane, &grad_window, 4 * tile_h,
+                                   4 * tile_w, slab, grad_points + n * each * run_pitch, grad_point, run_pitch);
+            }
+            for (ptrdiff_t i = 0; i < tiles; i++) col_a[i] = i * pitch, col_b[i] = i * run_pitch;
+            for (ptrdiff_t xi = 0; xi < POINTS; xi++)
+                for (ptrdiff_t k = 0; k < run_pitch; k += panel_width)
+                    for (ptrdiff_t c = 0; c < channels; c += MAX_CHANNELS) {
+                        const ptrdiff_t some = smaller(MAX_CHANNELS, channels - c);
+                        for (ptrdiff_t i = 0; i < some + MAX_TILE_ROWS; i++) rows[i] = c + smaller(i, some - 1);
+                        multiply_float(some, smaller(panel_width, run_filters - k), tiles, points + xi * point, rows,
+                                       col_a, grad_points + xi * grad_point + k, col_b,
+                                       products + xi * product_point + c * run_pitch + k, run_pitch,
+                                       block > first_block);
+                    }
+        }
+        /* The slab is free now: LANES channels' gradients at a time, as (channel, tap) rows of `run_pitch` filters. */
+        float *target = out + ((split * groups + group) * filters + first_filter) * channels * 9;
+        for (ptrdiff_t c = 0; c < channels; c += LANES) {
+            const ptrdiff_t some = smaller(LANES, channels - c);
+            for (ptrdiff_t i = 0; i < some; i++)
+                for (ptrdiff_t k = 0; k < run_filters; k += LANES)
+                    transform_grad_weight(products + (c + i) * run_pitch + k, 6 * product_point, product_point,
+                                          slab + 9 * i * run_pitch + k, 3 * run_pitch, run_pitch);
+            transpose_float(9 * some, run_filters, slab, run_pitch, target + c * 9, channels * 9, 0);
+        }
+    }
+}
+
+/* The sum of each plane, in 64 running sums: the bias gradient's parts. A work item is a plane. */
+static void sum_planes(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
+{
+    enum { SUMS = 64 };
+    const float *source = (const float *)a[0];
+    float *sums = (float *)a[1];
+    const ptrdiff_t size = a[2];
+    for (ptrdiff_t plane = begin; plane < end; plane++) {
+        const float *start = source + plane * size;
+        VECTOR running[SUMS / LANES] = {{0}};
+        float partial[SUMS];
+        ptrdiff_t i = 0;
+        for (; i + SUMS <= size; i += SUMS)
+            UNROLLED for (int j = 0; j < SUMS / LANES; j++) running[j] += LOAD(start + i + j * LANES);
+        for (int j = 0; j < SUMS / LANES; j++) STORE(running[j], partial + j * LANES);
+        for (int j = 0; i + j < size; j++) partial[j] += start[i + j];
+        for (int half = SUMS / 2; half > 0; half /= 2)
+            for (int j = 0; j < half; j++) partial[j] += partial[j + half];
+        sums[plane] = partial[0];
+    }
+}
+
+#undef P
+#undef Q
+#undef P2
+#undef Q2
+#undef SCALE
