@@ -4,7 +4,7 @@
 
 A kernel is a *range kernel*: it does the work items ``begin <= i < end`` and reads its arguments, addresses and sizes,
 from an array of int64. `fastconv.backends.engine` says what they are. Kernels stand in conv.pxd, columns.pxd and
-pool.pxd; what they multiply and transpose with, in tile.c.
+pool.pxd, and those of Winograd's convolution in winograd_kernels.h; what they multiply and transpose with, in tile.c.
 """
 
 from cython cimport floating
@@ -21,7 +21,9 @@ cdef extern from *:
 CYTHON = ".".join(str(CYTHON_HEX_VERSION >> shift & 255) for shift in (24, 16, 8))
 # {kernel: number of its arguments}, in the order in which `dispatch` counts kernels.
 ARGUMENTS = {"pad": 12, "pack": 11, "multiply": 30, "multiply_weight": 22, "add_up": 4, "im2col": 20, "col2im": 20,
-             "max_forward": 21, "max_backward": 5, "avg_forward": 22, "avg_backward": 22}
+             "max_forward": 22, "max_backward": 5, "avg_forward": 23, "avg_backward": 22,
+             "winograd_weights": 6, "winograd": 38, "winograd_gradient": 32, "sum_planes": 3}
+FLOAT_ONLY = {"winograd_weights", "winograd", "winograd_gradient", "sum_planes"}
 # What a block of a product may have.
 MAX_ROWS, MAX_STEPS = _MAX_ROWS, _MAX_STEPS
 
@@ -52,6 +54,14 @@ cdef void dispatch(int kernel, Py_ssize_t begin, Py_ssize_t end, const int64_t* 
         avg_forward(begin, end, a, like)
     elif kernel == 10:
         avg_backward(begin, end, a, like)
+    elif kernel == 11:
+        tiles.winograd_weights(begin, end, a)
+    elif kernel == 12:
+        tiles.winograd(begin, end, a)
+    elif kernel == 13:
+        tiles.winograd_gradient(begin, end, a)
+    elif kernel == 14:
+        tiles.sum_planes(begin, end, a)
 
 
 def run(str name not None, Py_ssize_t begin, Py_ssize_t end, const int64_t[::1] args not None, bint double):
@@ -65,11 +75,13 @@ def run(str name not None, Py_ssize_t begin, Py_ssize_t end, const int64_t[::1] 
     args : ndarray of int64
         The kernel's arguments; the arrays whose addresses it holds must stay alive until the return.
     double : bool
-        Whether the arrays are float64, not float32.
+        Whether the arrays are float64, not float32; the kernels of `FLOAT_ONLY` take none.
     """
     cdef int kernel = _NUMBERS[name]
     if len(args) != ARGUMENTS[name]:
         raise ValueError(f"run: {name} takes {ARGUMENTS[name]} arguments, got {len(args)}")
+    if double and name in FLOAT_ONLY:
+        raise TypeError(f"run: {name} takes float32, got float64")
     with nogil:
         if double:
             dispatch(kernel, begin, end, &args[0], <double*>NULL)

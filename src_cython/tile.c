@@ -1,22 +1,34 @@
 /*
- * The register tile and the register transpose, compiled once for each instruction set: -DTILE_SUFFIX=avx2 -mavx2 ...
+ * The register tile, the register transpose, and what else works on vectors: Winograd's transforms and rows of pooling
+ * windows. Compiled once for each instruction set: -DTILE_SUFFIX=avx2 -mavx2 ...
  *
  * Everything that multiplies goes through the tile. It keeps MR x NV vectors of results in registers and, for each step
  * of the reduction, loads NV vectors of b, broadcasts MR elements of a, and does MR * NV multiply-adds. Both operands
  * are addressed through tables of offsets (tile.h), so that stride, dilation, groups, and one to three dimensions
  * change the tables only.
  *
- * Written in the vector types of GCC and Clang, which are arrays of lanes with arithmetic; other compilers get plain
- * loops under the same names.
+ * Written in the vector types of GCC and Clang, which are arrays of lanes with arithmetic; other compilers get vectors
+ * of one lane, and plain loops under the same names.
  */
 
 #include "tile.h"
 
+#include <math.h>
+#include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 /*
- * Bytes and lanes of a vector, vectors of the widest tile, and the rows of the tiles of one to four vectors: as many accumulators
- * as the registers hold beside the operands, and never so many row pointers that they spill.
+ * Bytes and lanes of a vector, vectors of the widest tile, and the rows of the tiles of one to four vectors: as many
+ * accumulators as the registers hold beside the operands, and never so many row pointers that they spill.
  */
-#if defined(__AVX512F__)
+#if !defined(__GNUC__)
+#define VECTOR_BYTES 16
+#define FLOATS 1
+#define DOUBLES 1
+#define VECTORS 2
+#elif defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #define FLOATS 16
 #define DOUBLES 8
@@ -45,20 +57,36 @@
 #define PASTE(left, right) PASTE_EXPANDED(left, right)
 #define PASTE_EXPANDED(left, right) left##_##right
 #define NAME(name) PASTE(name, ELEMENT)
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
 #define VECTOR NAME(Vector)
 #define LOAD(place) ((VECTOR)*(const NAME(Stored) *)(place))
 #define STORE(value, place) (*(NAME(Stored) *)(place) = (value))
+#else
+#define INLINE static __inline
+#define restrict
+#define VECTOR ELEMENT
+#define LOAD(place) (*(place))
+#define STORE(value, place) (*(place) = (value))
+#endif
 
 /* Of the loops below, those over rows and vectors are unrolled in full, so that each accumulator is a variable of its
  * own. That over steps is not: unrolled by two, it would run out of registers and spill accumulators. */
 #if defined(__clang__)
 #define UNROLLED _Pragma("unroll")
 #define ROLLED _Pragma("nounroll")
-#define SHUFFLE(left, right, lane, S) __builtin_shufflevector(left, right, EACH_LANE(lane, S))
-#else
+#elif defined(__GNUC__)
 #define UNROLLED _Pragma("GCC unroll 16")
 #define ROLLED _Pragma("GCC unroll 1")
-#define SHUFFLE(left, right, lane, S) __builtin_shuffle(left, right, (NAME(Lanes)){EACH_LANE(lane, S)})
+#else
+#define UNROLLED
+#endif
+
+#if defined(__clang__)
+#define SHUFFLE(left, right, lanes, ...) __builtin_shufflevector(left, right, __VA_ARGS__)
+#else
+#define SHUFFLE(left, right, lanes, ...) __builtin_shuffle(left, right, (lanes){__VA_ARGS__})
 #endif
 
 #define DEFINE_TILE(MR, NV)                                                                                           \
@@ -95,11 +123,12 @@
     UNROLLED for (int i = 0; i < LANES; i++)                                                                          \
         if (!(i & S)) {                                                                                               \
             const VECTOR left = line[i], right = line[i + S];                                                         \
-            line[i] = SHUFFLE(left, right, LOW_LANE, S);                                                              \
-            line[i + S] = SHUFFLE(left, right, HIGH_LANE, S);                                                         \
+            line[i] = SHUFFLE(left, right, NAME(Lanes), EACH_LANE(LOW_LANE, S));                                      \
+            line[i + S] = SHUFFLE(left, right, NAME(Lanes), EACH_LANE(HIGH_LANE, S));                                 \
         }
 #define LOW_LANE(j, S) ((j) & S ? LANES + (j) - S : (j))
 #define HIGH_LANE(j, S) ((j) & S ? LANES + (j) : (j) + S)
+#define OWN_LANE(j, S) (j)
 #define EACH_2(lane, j, S) lane(j, S), lane(j + 1, S)
 #define EACH_4(lane, j, S) EACH_2(lane, j, S), EACH_2(lane, j + 2, S)
 #define EACH_8(lane, j, S) EACH_4(lane, j, S), EACH_4(lane, j + 4, S)
@@ -108,19 +137,27 @@
 #define ELEMENT float
 #define INTEGER int32_t
 #define LANES FLOATS
+#define PRECISION ps
 #define EACH_LANE(lane, S) PASTE(EACH, FLOATS)(lane, 0, S)
 #include "tile_kernels.h"
-#undef EACH_LANE
+#include "winograd_kernels.h"
+#include "window_kernels.h"
 #undef ELEMENT
 #undef INTEGER
 #undef LANES
+#undef PRECISION
+#undef EACH_LANE
 
 #define ELEMENT double
 #define INTEGER int64_t
 #define LANES DOUBLES
+#define PRECISION pd
 #define EACH_LANE(lane, S) PASTE(EACH, DOUBLES)(lane, 0, S)
 #include "tile_kernels.h"
+#include "window_kernels.h"
 
 const Tiles PASTE(fastconv_tiles, TILE_SUFFIX) = {
-    VECTORS * VECTOR_BYTES, multiply_float, multiply_double, transpose_float, transpose_double,
+    VECTORS * VECTOR_BYTES, multiply_float,    multiply_double, transpose_float, transpose_double, winograd_weights,
+    winograd,               winograd_gradient, sum_planes,      max_row_float,   max_row_double,   mean_row_float,
+    mean_row_double,
 };

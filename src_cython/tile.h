@@ -1,4 +1,4 @@
-/* The register tiles and transposes of one instruction set, as the engine sees them. */
+/* The register tiles, and what else is compiled for each instruction set, as the engine sees them. */
 
 #ifndef FASTCONV_TILE_H
 #define FASTCONV_TILE_H
@@ -31,6 +31,28 @@ typedef void TransposeFloat(ptrdiff_t rows, ptrdiff_t columns, const float *sour
 typedef void TransposeDouble(ptrdiff_t rows, ptrdiff_t columns, const double *source, ptrdiff_t lds, double *target,
                              ptrdiff_t ldt, const double *shift);
 
+/* A range kernel on float: do the work items begin <= i < end; fastconv/backends/engine.py says what `a` holds. */
+typedef void RangeKernel(ptrdiff_t begin, ptrdiff_t end, const int64_t *a);
+
+/*
+ * Maxima of `outputs` neighboring windows inside a map x, `stride` elements apart, and unless `indices` is null where in
+ * the map they are: the last NaN, or the first of the largest. The first window has its taps at x[base + taps[t]], of
+ * offsets below 2**31.
+ *
+ * This and the next do whole rows or nothing: 0 is returned where there are fewer outputs than lanes in the narrowest
+ * vector, or where the stride is more than 2.
+ */
+typedef int MaxRowFloat(const float *x, ptrdiff_t base, const int64_t *taps, ptrdiff_t count, ptrdiff_t stride,
+                        ptrdiff_t outputs, float *y, int64_t *indices);
+typedef int MaxRowDouble(const double *x, ptrdiff_t base, const int64_t *taps, ptrdiff_t count, ptrdiff_t stride,
+                         ptrdiff_t outputs, double *y, int64_t *indices);
+
+/* Sums of such windows, over `divisor`. */
+typedef int MeanRowFloat(const float *x, const int64_t *taps, ptrdiff_t count, ptrdiff_t stride, ptrdiff_t outputs,
+                         ptrdiff_t divisor, float *y);
+typedef int MeanRowDouble(const double *x, const int64_t *taps, ptrdiff_t count, ptrdiff_t stride, ptrdiff_t outputs,
+                          ptrdiff_t divisor, double *y);
+
 #define MAX_TILE_ROWS 8
 
 typedef struct {
@@ -39,6 +61,11 @@ typedef struct {
     MultiplyDouble *multiply_double;
     TransposeFloat *transpose_float;
     TransposeDouble *transpose_double;
+    RangeKernel *winograd_weights, *winograd, *winograd_gradient, *sum_planes;
+    MaxRowFloat *max_row_float;
+    MaxRowDouble *max_row_double;
+    MeanRowFloat *mean_row_float;
+    MeanRowDouble *mean_row_double;
 } Tiles;
 
 extern const Tiles fastconv_tiles_generic;

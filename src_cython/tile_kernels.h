@@ -18,11 +18,55 @@ static void NAME(multiply)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps, c
     }
 }
 
-static void NAME(transpose_block)(const ELEMENT *restrict source, ptrdiff_t lds, ELEMENT *restrict target,
-                                  ptrdiff_t ldt, const ELEMENT *restrict shift)
+/* The first `count` lanes of a vector in memory; nothing beyond them is read or written, and they read as zeros. */
+#if defined(__AVX512F__)
+
+INLINE VECTOR NAME(load_part)(const ELEMENT *place, ptrdiff_t count)
 {
-    VECTOR line[LANES];
-    UNROLLED for (int i = 0; i < LANES; i++) line[i] = LOAD(source + i * lds);
+    return (VECTOR)PASTE(_mm512_maskz_loadu, PRECISION)((1u << count) - 1, place);
+}
+
+INLINE void NAME(store_part)(VECTOR value, ELEMENT *place, ptrdiff_t count)
+{
+    PASTE(_mm512_mask_storeu, PRECISION)(place, (1u << count) - 1, value);
+}
+
+#elif defined(__AVX2__)
+
+#define FIRST(count) ((__m256i)((NAME(Lanes)){EACH_LANE(OWN_LANE, 0)} < (INTEGER)(count)))
+
+INLINE VECTOR NAME(load_part)(const ELEMENT *place, ptrdiff_t count)
+{
+    return (VECTOR)PASTE(_mm256_maskload, PRECISION)(place, FIRST(count));
+}
+
+INLINE void NAME(store_part)(VECTOR value, ELEMENT *place, ptrdiff_t count)
+{
+    PASTE(_mm256_maskstore, PRECISION)(place, FIRST(count), value);
+}
+
+#undef FIRST
+
+#else
+
+INLINE VECTOR NAME(load_part)(const ELEMENT *place, ptrdiff_t count)
+{
+    ELEMENT every[LANES] = {0};
+    for (ptrdiff_t j = 0; j < count; j++) every[j] = place[j];
+    return LOAD(every);
+}
+
+INLINE void NAME(store_part)(VECTOR value, ELEMENT *place, ptrdiff_t count)
+{
+    ELEMENT every[LANES];
+    STORE(value, every);
+    for (ptrdiff_t j = 0; j < count; j++) place[j] = every[j];
+}
+
+#endif
+
+INLINE void NAME(flip)(VECTOR *line)
+{
     ROUND(1)
 #if LANES > 2
     ROUND(2)
@@ -33,9 +77,40 @@ static void NAME(transpose_block)(const ELEMENT *restrict source, ptrdiff_t lds,
 #if LANES > 8
     ROUND(8)
 #endif
+}
+
+static void NAME(transpose_block)(const ELEMENT *restrict source, ptrdiff_t lds, ELEMENT *restrict target,
+                                  ptrdiff_t ldt, const ELEMENT *restrict shift)
+{
+    VECTOR line[LANES];
+    UNROLLED for (int i = 0; i < LANES; i++) line[i] = LOAD(source + i * lds);
+    NAME(flip)(line);
     if (shift)
         UNROLLED for (int j = 0; j < LANES; j++) line[j] += shift[j];
     UNROLLED for (int j = 0; j < LANES; j++) STORE(line[j], target + j * ldt);
+}
+
+/* The same for a block of fewer rows and columns, `width` elements of each line of which are written: zeros beyond. */
+static __attribute__((noinline)) void NAME(transpose_part)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width,
+                                                           const ELEMENT *restrict source, ptrdiff_t lds,
+                                                           ELEMENT *restrict target, ptrdiff_t ldt,
+                                                           const ELEMENT *restrict shift)
+{
+    VECTOR line[LANES];
+    UNROLLED for (int i = 0; i < LANES; i++)
+        line[i] = i < rows ? NAME(load_part)(source + i * lds, columns) : (VECTOR){0};
+    NAME(flip)(line);
+    UNROLLED for (int j = 0; j < LANES; j++)
+        if (j < columns) NAME(store_part)(shift ? line[j] + shift[j] : line[j], target + j * ldt, width);
+}
+
+INLINE void NAME(transpose_lanes)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const ELEMENT *source,
+                                  ptrdiff_t lds, ELEMENT *target, ptrdiff_t ldt, const ELEMENT *shift)
+{
+    if (rows == LANES && columns == LANES && width == LANES)
+        NAME(transpose_block)(source, lds, target, ldt, shift);
+    else
+        NAME(transpose_part)(rows, columns, width, source, lds, target, ldt, shift);
 }
 
 #else
@@ -54,6 +129,14 @@ static void NAME(multiply)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps, c
     }
 }
 
+static void NAME(transpose_lanes)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const ELEMENT *source,
+                                  ptrdiff_t lds, ELEMENT *target, ptrdiff_t ldt, const ELEMENT *shift)
+{
+    for (ptrdiff_t j = 0; j < columns; j++)
+        for (ptrdiff_t i = 0; i < width; i++)
+            target[j * ldt + i] = (i < rows ? source[i * lds + j] : 0) + (shift ? shift[j] : 0);
+}
+
 #endif
 
 static void NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const ELEMENT *source, ptrdiff_t lds, ELEMENT *target,
@@ -61,21 +144,8 @@ static void NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const ELEMENT *so
 {
     for (ptrdiff_t i = 0; i < rows; i += LANES) {
         const ptrdiff_t high = rows - i < LANES ? rows - i : LANES;
-        for (ptrdiff_t j = 0; j < columns; j += LANES) {
-            const ptrdiff_t wide = columns - j < LANES ? columns - j : LANES;
-            const ELEMENT *from = source + i * lds + j;
-            ELEMENT *to = target + j * ldt + i;
-#if defined(__GNUC__)
-            if (high == LANES && wide == LANES) {
-                NAME(transpose_block)(from, lds, to, ldt, shift ? shift + j : 0);
-                continue;
-            }
-#endif
-            for (ptrdiff_t v = 0; v < wide; v++)
-                if (shift)
-                    for (ptrdiff_t u = 0; u < high; u++) to[v * ldt + u] = from[u * lds + v] + shift[j + v];
-                else
-                    for (ptrdiff_t u = 0; u < high; u++) to[v * ldt + u] = from[u * lds + v];
-        }
+        for (ptrdiff_t j = 0; j < columns; j += LANES)
+            NAME(transpose_lanes)(high, columns - j < LANES ? columns - j : LANES, high, source + i * lds + j, lds,
+                                  target + j * ldt + i, ldt, shift ? shift + j : 0);
     }
 }

@@ -15,6 +15,18 @@ cdef extern from "isa.h":
                              const float*) noexcept nogil
         void transpose_double(Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, double*, Py_ssize_t,
                               const double*) noexcept nogil
+        void winograd_weights(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        void winograd(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        void winograd_gradient(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        void sum_planes(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        int max_row_float(const float*, Py_ssize_t, const int64_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*,
+                          int64_t*) noexcept nogil
+        int max_row_double(const double*, Py_ssize_t, const int64_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*,
+                           int64_t*) noexcept nogil
+        int mean_row_float(const float*, const int64_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                           float*) noexcept nogil
+        int mean_row_double(const double*, const int64_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                            double*) noexcept nogil
 
     ctypedef struct Isa:
         const char* name
@@ -41,3 +53,19 @@ cdef inline void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* 
         tiles.transpose_float(rows, columns, source, lds, target, ldt, shift)
     else:
         tiles.transpose_double(rows, columns, source, lds, target, ldt, shift)
+
+
+cdef inline bint max_row(const floating* x, Py_ssize_t base, const int64_t* taps, Py_ssize_t count, Py_ssize_t stride,
+                         Py_ssize_t outputs, floating* y, int64_t* indices) noexcept nogil:
+    if floating is float:
+        return tiles.max_row_float(x, base, taps, count, stride, outputs, y, indices)
+    else:
+        return tiles.max_row_double(x, base, taps, count, stride, outputs, y, indices)
+
+
+cdef inline bint mean_row(const floating* x, const int64_t* taps, Py_ssize_t count, Py_ssize_t stride,
+                          Py_ssize_t outputs, Py_ssize_t divisor, floating* y) noexcept nogil:
+    if floating is float:
+        return tiles.mean_row_float(x, taps, count, stride, outputs, divisor, y)
+    else:
+        return tiles.mean_row_double(x, taps, count, stride, outputs, divisor, y)

@@ -1,8 +1,8 @@
 /*
  * Winograd F(4 x 4, 3 x 3) for float: tile.c includes this once for each instruction set.
  *
- * A 6 x 6 tile of the input, the 3 x 3 kernel, and the 4 x 4 outputs are each carried to 36 points, where convolution is
- * multiplication, so that the sum over channels becomes 36 products of matrices. The weight gradient is F(3 x 3, 4 x 4)
+ * A 6 x 6 tile of the input, the 3 x 3 kernel, and the 4 x 4 outputs are each carried to 36 points, where convolution
+ * is multiplication, so that the sum over channels becomes 36 products of matrices. The weight gradient is F(3 x 3, 4 x 4)
  * with the tile of dy in the kernel's part. fastconv/backends/plan_winograd.py has the blocking and the workspace;
  * fastconv/backends/numba/winograd.py says why these points: 0, +-11/16, +-11/8 and infinity, exact in binary.
  */
@@ -18,7 +18,7 @@ enum { POINTS = 36, MAX_CHANNELS = 512, MAX_TILES = 128 };
 
 /* The one-dimensional transforms. Each pairs the points +a and -a, which share their even and their odd half. */
 
-static inline void line_input(const VECTOR *d, VECTOR *m)
+INLINE void line_input(const VECTOR *d, VECTOR *m)
 {
     const VECTOR even_p = d[4] - Q2 * d[2], odd_p = d[3] - Q2 * d[1];
     const VECTOR even_q = d[4] - P2 * d[2], odd_q = d[3] - P2 * d[1];
@@ -30,7 +30,7 @@ static inline void line_input(const VECTOR *d, VECTOR *m)
     m[5] = P2 * Q2 * d[1] + (d[5] - (P2 + Q2) * d[3]);
 }
 
-static inline void line_weight(const VECTOR *g, VECTOR *m)
+INLINE void line_weight(const VECTOR *g, VECTOR *m)
 {
     const float scale_p = SCALE(P2, Q2), scale_q = SCALE(Q2, P2);
     const VECTOR even_p = scale_p * P2 * g[2] + scale_p * g[0], even_q = scale_q * Q2 * g[2] + scale_q * g[0];
@@ -42,7 +42,7 @@ static inline void line_weight(const VECTOR *g, VECTOR *m)
     m[5] = g[2];
 }
 
-static inline void line_grad_output(const VECTOR *d, VECTOR *m)
+INLINE void line_grad_output(const VECTOR *d, VECTOR *m)
 {
     const float scale_p = SCALE(P2, Q2), scale_q = SCALE(Q2, P2);
     const VECTOR even_p = scale_p * P2 * d[2] + scale_p * d[0], odd_p = scale_p * P * P2 * d[3] + scale_p * P * d[1];
@@ -55,7 +55,7 @@ static inline void line_grad_output(const VECTOR *d, VECTOR *m)
     m[5] = d[3];
 }
 
-static inline void line_output(const VECTOR *m, VECTOR *y)
+INLINE void line_output(const VECTOR *m, VECTOR *y)
 {
     const VECTOR sum_p = m[1] + m[2], less_p = m[1] - m[2], sum_q = m[3] + m[4], less_q = m[3] - m[4];
     y[0] = m[0] + sum_p + sum_q;
@@ -64,7 +64,7 @@ static inline void line_output(const VECTOR *m, VECTOR *y)
     y[3] = P * P2 * less_p + (Q * Q2 * less_q + m[5]);
 }
 
-static inline void line_grad_weight(const VECTOR *m, VECTOR *w)
+INLINE void line_grad_weight(const VECTOR *m, VECTOR *w)
 {
     const VECTOR sum_p = m[1] + m[2], less_p = m[1] - m[2], sum_q = m[3] + m[4], less_q = m[3] - m[4];
     w[0] = m[0] + sum_p + sum_q;
@@ -77,7 +77,7 @@ static inline void line_grad_weight(const VECTOR *m, VECTOR *w)
  * vectors of a row lie `column` elements apart, the rows `row` elements.
  */
 #define DEFINE_TRANSFORM(KIND, FROM, TO)                                                                              \
-    static inline void transform_##KIND(const float *restrict source, ptrdiff_t row, ptrdiff_t column,                \
+    INLINE void transform_##KIND(const float *restrict source, ptrdiff_t row, ptrdiff_t column,                \
                                         float *restrict target, ptrdiff_t row_out, ptrdiff_t column_out)              \
     {                                                                                                                 \
         VECTOR half[FROM][TO];                                                                                        \
@@ -139,8 +139,12 @@ static void turn(const float *source, ptrdiff_t channels, const Window *window, 
         }
         const float *from = source + h * width + left;
         memset(line, 0, first * LANES * sizeof(float));
-        for (ptrdiff_t j = first; j < last; j += LANES)
-            transpose_lanes(channels, smaller(LANES, last - j), LANES, from + j, plane, line + j * LANES, LANES, 0);
+        for (ptrdiff_t next = first; next < last; next += LANES) {
+            /* The last block ends with the line, and does again what overlaps the one before. */
+            const ptrdiff_t j = smaller(next, larger(first, last - LANES));
+            transpose_lanes_float(channels, smaller(LANES, last - j), LANES, from + j, plane, line + j * LANES, LANES,
+                                  0);
+        }
         memset(line + last * LANES, 0, (columns - last) * LANES * sizeof(float));
     }
 }
@@ -148,7 +152,7 @@ static void turn(const float *source, ptrdiff_t channels, const Window *window, 
 typedef void Transform(const float *, ptrdiff_t, ptrdiff_t, float *, ptrdiff_t, ptrdiff_t);
 
 /* Carry the size x size tiles of a window of all its channels to the points, target[point][tile][channel]. */
-static inline void spread(Transform *transform, ptrdiff_t size, const float *source, const Window *window,
+INLINE void spread(Transform *transform, ptrdiff_t size, const float *source, const Window *window,
                           ptrdiff_t top, ptrdiff_t left, float *slab, float *target, ptrdiff_t point, ptrdiff_t pitch)
 {
     const ptrdiff_t tile_rows = window->tile_rows, tile_columns = window->tile_columns;
@@ -250,8 +254,9 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
             }
             for (ptrdiff_t n = 0; n < here; n++)
                 gather(products + n * each * panel_width, product_point, panel_width, wide, window.tile_rows,
-                       window.tile_columns, outputs, out + (((image + n) * groups + group) * filters + column) * out_plane,
-                       4 * tile_h, 4 * tile_w, out_height, out_width, bias ? bias + group * filters + column : 0);
+                       window.tile_columns, outputs,
+                       out + (((image + n) * groups + group) * filters + column) * out_plane, 4 * tile_h, 4 * tile_w,
+                       out_height, out_width, bias ? bias + group * filters + column : 0);
         }
     }
 }
@@ -328,9 +333,10 @@ static void sum_planes(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const ptrdiff_t size = a[2];
     for (ptrdiff_t plane = begin; plane < end; plane++) {
         const float *start = source + plane * size;
-        VECTOR running[SUMS / LANES] = {{0}};
+        VECTOR running[SUMS / LANES];
         float partial[SUMS];
         ptrdiff_t i = 0;
+        UNROLLED for (int j = 0; j < SUMS / LANES; j++) running[j] = (VECTOR){0};
         for (; i + SUMS <= size; i += SUMS)
             UNROLLED for (int j = 0; j < SUMS / LANES; j++) running[j] += LOAD(start + i + j * LANES);
         for (int j = 0; j < SUMS / LANES; j++) STORE(running[j], partial + j * LANES);

@@ -217,7 +217,8 @@ def _slide(axes, channels, columns, lanes, slides):
     top, left = (axis.before - found[0] for axis, found in zip(axes[1:], shifts, strict=True))
     # Vectors between the first and the last one are read whole: they must not reach beyond a row.
     inner = -(-axes[2].count // lanes) - 1
-    if inner > 1 and (left > lanes * stride or (inner * lanes - 1) * stride + across - left + stride - 2 >= axes[2].size):
+    furthest = (inner * lanes - 1) * stride + across - left + stride - 2
+    if inner > 1 and (left > lanes * stride or furthest >= axes[2].size):
         return nothing
     return down, across, stride, most, top, left
 
@@ -225,7 +226,7 @@ def _slide(axes, channels, columns, lanes, slides):
 def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides):
     """A product of `columns` results from `channels` planes a group; `weights` are w's strides: column, channel."""
     d, h, w = axes
-    if columns > lanes or not _wins(columns, w.count, lanes, vectors):
+    if columns >= lanes or not _wins(columns, w.count, lanes, vectors):
         return None
     slide = _slide(axes, channels, columns, lanes, slides)
     strips = _strips(axes, channels, g.n * g.groups, lanes, copy=False if slide[0] else None)
@@ -269,12 +270,14 @@ def backward_input(g, lanes, vectors, slides):
     return _rows(g, _backward_axes(g), g.input, filters, channels, (taps, channels * taps), lanes, vectors, slides)
 
 
-def _dot_tile(rows, columns, tiles):
-    """(rows, columns, cycles) of the cheapest tile of dots, and the cycles of all of them for a vector of positions."""
+def _dot_tile(rows, columns, width, lines, lanes, tiles):
+    """(rows, columns, cycles a position) of the cheapest tile of dots; it runs over `lines` rows of `width`."""
     def cycles(tile):
         here, there = tile
-        # An unaligned load of the source takes a cycle, and a chain of additions four.
-        return -(-rows // here) * -(-columns // there) * max(here * there / 2, there + here / 2, 4)
+        # As measured with AVX-512: the additions, or unaligned loads; then a row's start and end, then the tile's.
+        vector = max(0.75 * here * there, here + 1.5 * there)
+        row = -(-width // lanes) * vector + 8
+        return -(-rows // here) * -(-columns // there) * (row + (80 + 2 * here * there) / lines) / width
 
     best = min(tiles, key=cycles)
     return *best, cycles(best)
@@ -286,19 +289,18 @@ def backward_weight(g, lanes, tiles, slides):
 
     `tiles` are the (rows, columns) of the tiles, and `slides` those of the kernels that can slide.
     """
-    axes = d, h, w = _forward_axes(g)
+    axes = _forward_axes(g)
+    w = axes[2]
     channels, filters, length = g.c // g.groups, g.k // g.groups, prod(g.output)
     depth = channels * prod(g.kernel)
-    rows, columns, cycles = _dot_tile(filters, depth, tiles)
-    sums = _up(filters, rows) * _up(depth, columns) * lanes
-    here = cycles * (_up(w.count, lanes) // lanes) / w.count
-    vectors = -(-filters // lanes)
-    # A panel is four vectors wide, and written and read for each position, however few of them are filled.
-    there = 60 + 0.6 * vectors * depth
-    if sums > SUMS or here > there:
-        return None
     slide = _slide(axes, channels, filters, lanes, slides)
     strips = _strips(axes, channels, g.n * g.groups, lanes, copy=False if slide[0] else None)
+    rows, columns, here = _dot_tile(filters, depth, w.count, strips.rows, lanes, tiles)
+    sums = _up(filters, rows) * _up(depth, columns) * lanes
+    # A panel is four vectors wide, and written and read for each position, however few of them are filled.
+    there = 60 + 0.75 * -(-filters // lanes) * depth
+    if sums > SUMS or here > 0.9 * there:
+        return None
     taps = [c * strips.strides[0] + _shift([r * step for r, step in zip(tap, g.dilation, strict=True)], axes, strips)
             for c in range(channels) for tap in product(*map(range, g.kernel))]
     taps += taps[-1:] * (_up(depth, columns) - depth)

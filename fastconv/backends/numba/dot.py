@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import NAME, TILE_VECTORS
-from fastconv.backends.numba.tile import INT, LANE, keep_rolled, Vectors
+from fastconv.backends.numba.tile import INT, LANE, Vectors, keep_rolled
 
 # Rows and vectors of a row of the tiles of `line`, by the operand that the rows share, and rows and columns of those
 # of `dots`: as many sums as the registers hold beside the operands.
@@ -380,7 +380,8 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
         return context.get_dummy_value()
 
     integers, integer = row_a, types.int64
-    return types.void(integer, integer, integer, integer, a, integers, integer, b, integers, integer, c, integer), generate
+    return types.void(integer, integer, integer, integer, a, integers, integer, b, integers, integer, c,
+                      integer), generate
 
 
 @intrinsic

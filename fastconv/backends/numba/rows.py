@@ -9,7 +9,7 @@ import numpy as np
 from fastconv.backends.engine import STRETCH, Workspace, address
 from fastconv.backends.numba.conv import add_up
 from fastconv.backends.numba.dot import VECTORS, dots, line, slide, slide_dots, split, total, weave, window
-from fastconv.backends.numba.jit import address, helper, ints, pointer, range_kernel, run, shift, stack
+from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, run, shift, stack
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.threads import get_num_threads
 
@@ -82,7 +82,7 @@ def _line(together, columns, steps, a, row_a, col_a, b, row_b, col_b, start, c, 
 def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, rows, like):
     """`rows` rows of results of a kernel without gaps, from row `row` on, in stripes whose last vectors overlap.
 
-    `kernel` is what `plan_rows.Slide` holds.
+    `kernel` holds the taps down and across, the stride, the most vectors, and the zeros above and to the left.
     """
     size = lanes(like)
     stride, most, top, left = kernel[2], kernel[3], kernel[4], kernel[5]
@@ -124,7 +124,7 @@ def multiply_rows(begin, end, a, like):
     plane = a[34] * height * width
     copied, depth, rows, across, down = a[37] != 0, a[38], a[39], a[40], a[41]
     slices, lines, parts, pitch, filled = a[42], a[43], a[44], a[45], a[46]
-    channel_stride, slice_stride, row_stride = a[47], a[48], a[49]
+    slice_stride, row_stride = a[48], a[49]
     sliding = a[50] != 0
     starts = shift(phases, 2 * (phases_d + phases_h + phases_w))
     at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
@@ -200,7 +200,7 @@ def add_rows(begin, end, a, like):
     out_depth, height, width = a[28], a[29], a[30]
     copied, depth, rows, across, down = a[31] != 0, a[32], a[33], a[34], a[35]
     slices, lines, parts, pitch, filled = a[36], a[37], a[38], a[39], a[40]
-    channel_stride, slice_stride, row_stride = a[41], a[42], a[43]
+    slice_stride, row_stride = a[42], a[43]
     together = a[44]
     sliding, down_taps, across_taps, top, left = a[45] != 0, a[45], a[46], a[49], a[50]
     plane = out_depth * height * width

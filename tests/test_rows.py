@@ -1,0 +1,69 @@
+"""Convolutions of few channels a group: wide maps, odd paddings and cut outputs, where rows have several vectors."""
+
+import numpy as np
+import pytest
+from references import assert_close, call, sum_bound
+
+from fastconv.backends import loops, plan_rows
+from fastconv.backends.numba import conv_backward_input, conv_backward_weight, conv_forward, dot
+from fastconv.geometry import Geometry
+
+
+def flat(c, k, size, kernel, stride=1, padding=((0, 0), (0, 0)), dilation=1, groups=1, cut=0, n=2):
+    """A two-dimensional Geometry; `cut` rows and columns of outputs are left out."""
+    output = [(i + sum(p) - dilation * (f - 1) - 1) // stride + 1 - cut
+              for i, f, p in zip(size, kernel, padding, strict=True)]
+    return Geometry(n, c, k, (1, *size), (1, *kernel), (1, *output), (1, stride, stride), ((0, 0), *padding),
+                    (1, dilation, dilation), groups)
+
+
+EVEN = ((1, 1), (1, 1))
+CASES = {
+    **{f"depthwise_{k}x{k}_stride{s}_width{w}": flat(3, 3, (9, w), (k, k), s, ((k // 2, k // 2),) * 2, groups=3)
+       for k in (3, 5, 7) for s in (1, 2) for w in (7, 16, 17, 33, 70, 143)},
+    "depthwise_far_padding": flat(3, 3, (6, 31), (3, 3), 1, ((2, 2), (2, 2)), groups=3),
+    "depthwise_uneven_padding": flat(3, 3, (6, 40), (3, 3), 1, ((0, 2), (2, 0)), groups=3),
+    "depthwise_cut": flat(3, 3, (9, 40), (3, 3), 2, EVEN, groups=3, cut=1),
+    "depthwise_one_row": flat(3, 3, (1, 40), (3, 3), 1, EVEN, groups=3),
+    "depthwise_dilated": flat(3, 3, (12, 40), (3, 3), 1, ((2, 2), (2, 2)), 2, groups=3),
+    "depthwise_many": flat(3, 3, (8, 20), (3, 3), 1, EVEN, groups=3, n=33),
+    "multiplier": flat(3, 6, (8, 37), (3, 3), 2, EVEN, groups=3),
+    "groups_of_five": flat(10, 10, (9, 35), (3, 3), 1, EVEN, groups=2),
+    "groups_stride_3": flat(6, 6, (13, 70), (5, 5), 3, ((2, 1), (0, 3)), groups=2),
+    "first_layer": flat(3, 32, (40, 50), (7, 7), 2, ((3, 3), (3, 3))),
+    "one_map": flat(1, 2, (70, 90), (3, 3), n=1),
+    "stride_beyond_kernel": flat(4, 4, (11, 60), (2, 2), 3, groups=2),
+    "point": flat(2, 3, (40, 40), (1, 1), 2),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASES)
+def test_rows(name, dtype):
+    g = CASES[name]
+    rng = np.random.default_rng(len(name))
+    shapes = g.x_shape, g.w_shape, (g.k,), g.y_shape
+    x, w, bias, dy = (rng.standard_normal(shape, np.float32).astype(dtype) for shape in shapes)
+    calls = [("conv_forward", [x, w, bias], [g.y_shape], g.c // g.groups * g.kernel[1] * g.kernel[2] + 1),
+             ("conv_backward_input", [dy, w], [g.x_shape], g.k // g.groups * g.kernel[1] * g.kernel[2]),
+             ("conv_backward_weight", [x, dy], [g.w_shape, (g.k,)], g.n * g.output[1] * g.output[2])]
+    kernels = conv_forward, conv_backward_input, conv_backward_weight
+    for kernel, (oracle, arrays, results, terms) in zip(kernels, calls, strict=True):
+        results = [(shape, dtype) for shape in results]
+        exact = [(shape, np.float64) for shape, _ in results]
+        expected = call(getattr(loops, oracle), [a.astype(np.float64) for a in arrays], exact, g)
+        magnitudes = call(getattr(loops, oracle), [np.abs(a).astype(np.float64) for a in arrays], exact, g)
+        found = call(kernel, arrays, results, g)
+        for a, e, magnitude in zip(found, expected, magnitudes, strict=True):
+            assert_close(a, e, sum_bound(magnitude, terms, dtype), f"{name}: {oracle}")
+
+
+def test_infinity_stays_with_its_taps():
+    """The weight gradient multiplies no element of x by the zeros of an unused lane."""
+    g = flat(2, 2, (6, 20), (3, 3), groups=2)
+    x, dy = np.ones(g.x_shape, np.float32), np.ones(g.y_shape, np.float32)
+    x[:, :, :, 0, 0] = np.inf
+    dw, _ = call(conv_backward_weight, [x, dy], [(g.w_shape, np.float32), ((g.k,), np.float32)], g)
+    assert plan_rows.backward_weight(g, 16, dot.DOTS, dot.SLIDE_DOTS) is not None
+    assert np.isinf(dw[:, 0, 0, 0, 0]).all()
+    assert np.isfinite(dw.reshape(2, 9)[:, 1:]).all()
