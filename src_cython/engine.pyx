@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t
 from columns cimport col2im, im2col
 from conv cimport MAX_ROWS as _MAX_ROWS, MAX_STEPS as _MAX_STEPS, add_up, multiply, multiply_weight, pack, pad
 from pool cimport avg_backward, avg_forward, max_backward, max_forward
-from tiles cimport ISA_COUNT, isa_supported, isa_use, isas, tiles
+from tiles cimport ISA_COUNT, isa_supported, isa_use, isas, sum_planes, tiles
 
 cdef extern from *:
     int CYTHON_HEX_VERSION
@@ -23,7 +23,7 @@ CYTHON = ".".join(str(CYTHON_HEX_VERSION >> shift & 255) for shift in (24, 16, 8
 ARGUMENTS = {"pad": 12, "pack": 11, "multiply": 30, "multiply_weight": 22, "add_up": 4, "im2col": 20, "col2im": 20,
              "max_forward": 22, "max_backward": 5, "avg_forward": 23, "avg_backward": 22,
              "winograd_weights": 6, "winograd": 38, "winograd_gradient": 32, "sum_planes": 3}
-FLOAT_ONLY = {"winograd_weights", "winograd", "winograd_gradient", "sum_planes"}
+FLOAT_ONLY = {"winograd_weights", "winograd", "winograd_gradient"}
 # What a block of a product may have.
 MAX_ROWS, MAX_STEPS = _MAX_ROWS, _MAX_STEPS
 
@@ -61,7 +61,7 @@ cdef void dispatch(int kernel, Py_ssize_t begin, Py_ssize_t end, const int64_t* 
     elif kernel == 13:
         tiles.winograd_gradient(begin, end, a)
     elif kernel == 14:
-        tiles.sum_planes(begin, end, a)
+        sum_planes(begin, end, a, like)
 
 
 def run(str name not None, Py_ssize_t begin, Py_ssize_t end, const int64_t[::1] args not None, bint double):

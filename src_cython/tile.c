@@ -134,6 +134,8 @@
 #define EACH_8(lane, j, S) EACH_4(lane, j, S), EACH_4(lane, j + 4, S)
 #define EACH_16(lane, j, S) EACH_8(lane, j, S), EACH_8(lane, j + 8, S)
 
+enum { SUMS = 64 };
+
 #define ELEMENT float
 #define INTEGER int32_t
 #define LANES FLOATS
@@ -157,7 +159,7 @@
 #include "window_kernels.h"
 
 const Tiles PASTE(fastconv_tiles, TILE_SUFFIX) = {
-    VECTORS * VECTOR_BYTES, multiply_float,    multiply_double, transpose_float, transpose_double, winograd_weights,
-    winograd,               winograd_gradient, sum_planes,      max_row_float,   max_row_double,   mean_row_float,
-    mean_row_double,
+    VECTORS * VECTOR_BYTES, multiply_float,    multiply_double, transpose_float, transpose_double, sum_planes_float,
+    sum_planes_double,      winograd_weights,  winograd,        winograd_gradient,
+    max_row_float,          max_row_double,    mean_row_float,  mean_row_double,
 };

@@ -31,7 +31,7 @@ typedef void TransposeFloat(ptrdiff_t rows, ptrdiff_t columns, const float *sour
 typedef void TransposeDouble(ptrdiff_t rows, ptrdiff_t columns, const double *source, ptrdiff_t lds, double *target,
                              ptrdiff_t ldt, const double *shift);
 
-/* A range kernel on float: do the work items begin <= i < end; fastconv/backends/engine.py says what `a` holds. */
+/* A range kernel: do the work items begin <= i < end; fastconv/backends/engine.py says what `a` holds. */
 typedef void RangeKernel(ptrdiff_t begin, ptrdiff_t end, const int64_t *a);
 
 /*
@@ -61,7 +61,8 @@ typedef struct {
     MultiplyDouble *multiply_double;
     TransposeFloat *transpose_float;
     TransposeDouble *transpose_double;
-    RangeKernel *winograd_weights, *winograd, *winograd_gradient, *sum_planes;
+    RangeKernel *sum_planes_float, *sum_planes_double;
+    RangeKernel *winograd_weights, *winograd, *winograd_gradient; /* on float */
     MaxRowFloat *max_row_float;
     MaxRowDouble *max_row_double;
     MeanRowFloat *mean_row_float;

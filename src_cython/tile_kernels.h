@@ -1,4 +1,4 @@
-/* multiply and transpose for one type of ELEMENT, LANES of them in a vector; tile.c includes this once for each. */
+/* multiply, transpose and sum_planes for one type of ELEMENT, LANES of them in a vector; tile.c includes this once for each. */
 
 #if defined(__GNUC__)
 
@@ -147,5 +147,27 @@ static void NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const ELEMENT *so
         for (ptrdiff_t j = 0; j < columns; j += LANES)
             NAME(transpose_lanes)(high, columns - j < LANES ? columns - j : LANES, high, source + i * lds + j, lds,
                                   target + j * ldt + i, ldt, shift ? shift + j : 0);
+    }
+}
+
+/* The sum of each plane, in SUMS running sums: the bias gradient's parts. A work item is a plane. */
+static void NAME(sum_planes)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
+{
+    const ELEMENT *source = (const ELEMENT *)a[0];
+    ELEMENT *sums = (ELEMENT *)a[1];
+    const ptrdiff_t size = a[2];
+    for (ptrdiff_t plane = begin; plane < end; plane++) {
+        const ELEMENT *start = source + plane * size;
+        VECTOR running[SUMS / LANES];
+        ELEMENT partial[SUMS];
+        ptrdiff_t i = 0;
+        UNROLLED for (int j = 0; j < SUMS / LANES; j++) running[j] = (VECTOR){0};
+        for (; i + SUMS <= size; i += SUMS)
+            UNROLLED for (int j = 0; j < SUMS / LANES; j++) running[j] += LOAD(start + i + j * LANES);
+        for (int j = 0; j < SUMS / LANES; j++) STORE(running[j], partial + j * LANES);
+        for (int j = 0; i + j < size; j++) partial[j] += start[i + j];
+        for (int half = SUMS / 2; half > 0; half /= 2)
+            for (int j = 0; j < half; j++) partial[j] += partial[j + half];
+        sums[plane] = partial[0];
     }
 }

@@ -18,7 +18,8 @@ cdef extern from "isa.h":
         void winograd_weights(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
         void winograd(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
         void winograd_gradient(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
-        void sum_planes(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        void sum_planes_float(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        void sum_planes_double(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
         int max_row_float(const float*, Py_ssize_t, const int64_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*,
                           int64_t*) noexcept nogil
         int max_row_double(const double*, Py_ssize_t, const int64_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*,
@@ -69,3 +70,10 @@ cdef inline bint mean_row(const floating* x, const int64_t* taps, Py_ssize_t cou
         return tiles.mean_row_float(x, taps, count, stride, outputs, divisor, y)
     else:
         return tiles.mean_row_double(x, taps, count, stride, outputs, divisor, y)
+
+
+cdef inline void sum_planes(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floating* like) noexcept nogil:
+    if floating is float:
+        tiles.sum_planes_float(begin, end, a)
+    else:
+        tiles.sum_planes_double(begin, end, a)

@@ -215,7 +215,7 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const ptrdiff_t step = flipped ? -panel_width : panel_width;
     /* The part of the work that begins here tells which of the `parts` workspaces is this thread's. */
     float *slab = (float *)a[6] + (begin * parts + count - 1) / count * work_size;
-    float *points = slab + a[28], *products = slab + a[29], *outputs = slab + a[37], *own = slab + a[30];
+    float *points = slab + a[28], *products = slab + a[29], *outputs = slab + a[30], *own = slab + a[37];
     const ptrdiff_t panel_count = parts_of(filters, panel_width), runs = parts_of(panel_count, run);
     const ptrdiff_t blocks_h = parts_of(tiles_h, block_h), blocks_w = parts_of(tiles_w, block_w);
     const ptrdiff_t image_blocks = parts_of(images, together);
@@ -321,29 +321,6 @@ static void winograd_gradient(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
                                           slab + 9 * i * run_pitch + k, 3 * run_pitch, run_pitch);
             transpose_float(9 * some, run_filters, slab, run_pitch, target + c * 9, channels * 9, 0);
         }
-    }
-}
-
-/* The sum of each plane, in 64 running sums: the bias gradient's parts. A work item is a plane. */
-static void sum_planes(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
-{
-    enum { SUMS = 64 };
-    const float *source = (const float *)a[0];
-    float *sums = (float *)a[1];
-    const ptrdiff_t size = a[2];
-    for (ptrdiff_t plane = begin; plane < end; plane++) {
-        const float *start = source + plane * size;
-        VECTOR running[SUMS / LANES];
-        float partial[SUMS];
-        ptrdiff_t i = 0;
-        UNROLLED for (int j = 0; j < SUMS / LANES; j++) running[j] = (VECTOR){0};
-        for (; i + SUMS <= size; i += SUMS)
-            UNROLLED for (int j = 0; j < SUMS / LANES; j++) running[j] += LOAD(start + i + j * LANES);
-        for (int j = 0; j < SUMS / LANES; j++) STORE(running[j], partial + j * LANES);
-        for (int j = 0; i + j < size; j++) partial[j] += start[i + j];
-        for (int half = SUMS / 2; half > 0; half /= 2)
-            for (int j = 0; j < half; j++) partial[j] += partial[j + half];
-        sums[plane] = partial[0];
     }
 }
 

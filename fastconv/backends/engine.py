@@ -66,8 +66,8 @@ class Engine:
         form = self._winograd(plan_winograd.backward_input, g, dy)
         if form is not None:
             return self._multiply_winograd(dy, w, None, dx, form, g)
-        planes, products = plan.backward_input(g, self._width(dy))
-        if len(products) < plan.phases(g):
+        planes, products, whole = plan.backward_input(g, self._width(dy))
+        if not whole:
             dx.fill(0)
         self._multiply(self._pad(dy, planes), w, None, dx, products, g)
 

@@ -6,7 +6,8 @@ this form or the other one serves a geometry is decided by `forward`, `backward_
 return None where the other one is estimated to be faster: an estimate from the shapes, in cycles, and never a timing.
 
 A work item copies what it needs of the source into a scratch of its thread, zero-padded, where the columns that are
-equal modulo the stride lie next to each other: a strided convolution then reads neighbours, as every other one does.
+equal modulo the stride lie next to each other: a strided convolution then reads neighbors, as every other one does.
+The usual depthwise kernels need no such copy: they slide down the planes where they lie.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from functools import lru_cache
 from itertools import product
 from math import prod
 
-from fastconv.backends.plan import ITEMS, Table, _phases, _strides, table
+from fastconv.backends.plan import ITEMS, Table, phases_along, strides_of, table
 
 # Elements of a thread's scratch for one work item, where one row of results needs no more: 192 KiB of float32.
 SCRATCH = 49152
@@ -22,7 +23,7 @@ SCRATCH = 49152
 SUMS = 65536
 # Positions of a piece of the weight gradient's reduction, at least.
 PIECE = 1024
-# Cycles of a tile by the vectors of its row, as measured with AVX-512, for each vector of results and step.
+# Cycles of a tile by its rows, as measured with AVX-512, for each vector of results and step.
 CYCLES = {1: 1.2, 2: 0.85, 3: 0.7, 4: 0.65}
 
 
@@ -129,7 +130,7 @@ def _backward_axes(g):
     axes = []
     for size, source, kernel, stride, padding, dilation in zip(g.input, g.output, g.kernel, g.stride, g.padding,
                                                                g.dilation, strict=True):
-        found = _phases(size, kernel, stride, padding, dilation)
+        found = phases_along(size, kernel, stride, padding, dilation)
         before = max(0, -min((shift for _, _, taps in found for _, shift in taps), default=0))
         phases = [(first, count, [(r, shift + before) for r, shift in taps]) for first, count, taps in found]
         axes.append(Axis(source, before, 1, stride, phases))
@@ -206,7 +207,8 @@ def _slide(axes, channels, columns, lanes, slides):
     """
     nothing = 0, 0, 0, 0, 0, 0
     single = all(len(axis.phases) == 1 for axis in axes)
-    if channels > 1 or columns > 1 or not single or not axes[0].bare or len(axes[0].phases[0][2]) > 1:
+    flat = axes[0].bare and [shift for _, shift in axes[0].phases[0][2]] == [0]
+    if channels > 1 or columns > 1 or not single or not flat:
         return nothing
     shifts = [sorted(shift for _, shift in axis.phases[0][2]) for axis in axes[1:]]
     down, across = map(len, shifts)
@@ -236,7 +238,7 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides):
         found = list(product(*(sorted(taps, key=lambda tap: tap[1]) for _, _, taps in phases)))
         for c in range(channels):
             for taps in found:
-                col_a.append(c * channel + sum(r * s for (r, _), s in zip(taps, _strides(g.kernel), strict=True)))
+                col_a.append(c * channel + sum(r * s for (r, _), s in zip(taps, strides_of(g.kernel), strict=True)))
                 col_b.append(c * strips.strides[0] + _shift([shift for _, shift in taps], axes, strips))
         starts.append(len(col_a))
     phases = [value for axis in axes for first, count, _ in axis.phases for value in (first, count)] + starts
@@ -256,8 +258,8 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides):
 def forward(g, lanes, vectors, slides):
     """The forward pass as `Rows`, or None.
 
-    A vector has `lanes` elements, a tile `vectors` of them in a row, and `slides` are the (rows, columns, vectors) of
-    the kernels that can slide.
+    A vector has `lanes` elements, a tile `vectors` of them in a row, and `slides` are the (taps down, taps
+    across, stride, vectors) of the kernels that can slide.
     """
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     return _rows(g, _forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors, slides)
@@ -287,7 +289,7 @@ def _dot_tile(rows, columns, width, lines, lanes, tiles):
 def backward_weight(g, lanes, tiles, slides):
     """The weight gradient as `Dots`, or None.
 
-    `tiles` are the (rows, columns) of the tiles, and `slides` those of the kernels that can slide.
+    `tiles` are the (rows, columns) of the tiles, and `slides` the kernels that can slide, as of `forward`.
     """
     axes = _forward_axes(g)
     w = axes[2]
