@@ -22,6 +22,7 @@ else:
 
 CASES = ("1d_stride_4", "1d_depthwise", "2d_plain", "2d_stride_3", "2d_dilated_3", "2d_padding_over_kernel", "fer_2",
          "single_56", "lab7_3", "deconv")
+WINOGRAD_CASES = ("single_56", "lab7_2", "resnet_7")
 TOLERANCES = {"float32": 1e-5, "float64": 1e-13}
 
 # Prints the tiles in use, and the largest error of any result over its largest element, beside the NumPy backend.
@@ -47,6 +48,69 @@ for name in {CASES!r}:
         errors.append((name, dtype, float(max(abs(a - b).max() / abs(b).max() for a, b in zip(*results)))))
 print(json.dumps([cython.describe(), errors]))
 """
+# Prints the kernels that ran, and for each of several Winograd convolutions the largest error of any result over its
+# largest element, beside the NumPy backend in float64. The last two have groups, and neither whole vectors of channels
+# nor whole tiles.
+WINOGRAD = f"""
+import json
+import numpy as np
+from bench.cases import by_name
+from fastconv import geometry
+from fastconv.backends import cython, tensordot
+
+def record(kernel, *rest):
+    ran.add(kernel)
+    run(kernel, *rest)
+
+ran, run, errors = set(), cython._contract.run, []
+cython._contract.run = record
+for g in (*(by_name(name).with_batch(2).geometry() for name in {WINOGRAD_CASES!r}),
+          geometry.conv("conv2d", (3, 66, 21, 30), (90, 33, 3, 3), padding=(1, 2), groups=2),
+          geometry.conv("conv2d", (1, 42, 9, 210), (74, 42, 3, 3), padding=1)):
+    rng = np.random.default_rng(8)
+    given = [rng.standard_normal(shape, np.float32) for shape in (g.x_shape, g.w_shape, (g.k,), g.y_shape)]
+    results = []
+    for backend, dtype in ((cython, np.float32), (tensordot, np.float64)):
+        x, w, bias, dy = (a.astype(dtype) for a in given)
+        y, dx, dw, db = (np.full_like(a, np.nan) for a in (dy, x, w, bias))
+        backend.conv_forward(x, w, bias, y, g)
+        backend.conv_backward_input(dy, w, dx, g)
+        backend.conv_backward_weight(x, dy, dw, db, g)
+        results.append((y, dx, dw, db))
+    errors += [float(abs(a - b).max() / abs(b).max()) for a, b in zip(*results)]
+    assert not ran & {{"multiply", "multiply_weight"}}, g
+print(json.dumps([sorted(ran), errors]))
+"""
+# Prints whether every row of windows, of any width and stride, has the maxima, places and means of the NumPy backend.
+POOL = f"""
+import numpy as np
+from fastconv import geometry
+from fastconv.backends import cython, tensordot
+
+equal = []
+for width in range(1, 70):
+    for kernel, stride, padding, dilation in ((2, 2, 0, 1), (3, 2, 1, 1), (3, 1, 1, 1), (2, 1, 0, 2), (3, 3, 0, 1)):
+        if width < (kernel - 1) * dilation + 1:
+            continue
+        g = geometry.pool("max_pool2d", (2, 2, 5, width), kernel, stride, padding, dilation)
+        for dtype in {tuple(TOLERANCES)!r}:
+            x = np.random.default_rng(width).integers(-9, 9, g.x_shape).astype(dtype)
+            x[x == 8] = np.nan
+            results = []
+            for backend in (cython, tensordot):
+                y, only, mean = (np.empty(g.y_shape, dtype) for _ in range(3))
+                places = np.empty(g.y_shape, np.int64)
+                backend.max_pool_forward(x, y, places, g)
+                backend.max_pool_forward(x, only, None, g)
+                if dilation == 1:
+                    backend.avg_pool_forward(x, mean, g)
+                else:
+                    mean.fill(0)
+                results.append((y, only, places, mean))
+            exact = [np.array_equal(a, b, equal_nan=True) for a, b in zip(*results)][:3]
+            equal += [*exact, np.allclose(results[0][3], results[1][3], rtol=1e-6, atol=1e-6, equal_nan=True)]
+print(len(equal), all(equal))
+"""
 REFUSED = """
 from fastconv import backends
 try:
@@ -64,6 +128,21 @@ def test_every_instruction_set_of_this_cpu(fresh, isa):
     assert description.startswith(f"tiles for {isa}, compiled by Cython 3.")
     assert len(errors) == len(CASES) * len(TOLERANCES)
     assert [error for error in errors if not error[2] < TOLERANCES[error[1]]] == []
+
+
+@pytest.mark.parametrize("isa", SUPPORTED)
+def test_winograd_on_every_instruction_set(fresh, isa):
+    ran, errors = json.loads(fresh(WINOGRAD, FASTCONV_ISA=isa))
+    assert {"winograd_weights", "winograd", "winograd_gradient", "sum_planes"} <= set(ran)
+    assert len(errors) == 4 * (len(WINOGRAD_CASES) + 2)
+    assert max(errors) < 1e-5
+
+
+@pytest.mark.parametrize("isa", SUPPORTED)
+def test_pooling_on_every_instruction_set(fresh, isa):
+    count, equal = fresh(POOL, FASTCONV_ISA=isa).split()
+    assert int(count) > 2000
+    assert equal == "True"
 
 
 def test_the_widest_is_chosen(fresh):
@@ -110,6 +189,11 @@ def test_arguments_of_other_sources_are_refused():
         _engine.run("add_up", 0, 1, np.zeros(5, np.int64), False)
 
 
+def test_winograd_is_for_float32():
+    with pytest.raises(TypeError, match="run: winograd takes float32, got float64"):
+        _engine.run("winograd", 0, 1, np.zeros(38, np.int64), True)
+
+
 # Threads
 
 def compute(g, dtype=np.float32):
@@ -137,8 +221,9 @@ def shared(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
-def test_the_same_bits_for_any_number_of_threads(monkeypatch, shared, dtype):
-    g = by_name("resnet_14").with_batch(1).geometry()
+@pytest.mark.parametrize("case", ["resnet_7", "single_56"])
+def test_the_same_bits_for_any_number_of_threads(monkeypatch, shared, dtype, case):
+    g = by_name(case).with_batch(2).geometry()
     expected = compute(g, dtype)
     for count in (2, 3, 7):
         monkeypatch.setattr(threads, "get_num_threads", lambda count=count: count)

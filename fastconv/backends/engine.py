@@ -16,6 +16,7 @@ winograd             source, panels or points, bias or 0, out, col_a, col_b, wor
                      `plan_winograd.Winograd.args`
 winograd_gradient    source, dy, out, work, `plan_winograd.WinogradWeight.args`       a run of panels, part of the sum
 sum_planes           planes, sums, elements of one                                    a plane
+split, join          the input, the result, `plan_winograd.Phases.args`               a plane
 add_up               parts, out, number of parts, elements of one                     1024 elements
 im2col, col2im       the input, the result, `_window`                                 a plane
 max_forward          x, y, indices or 0, taps, `_window`                              a plane
@@ -30,6 +31,7 @@ from math import prod
 import numpy as np
 
 from fastconv.backends import plan, plan_winograd, precision, threads
+from fastconv.backends.workspace import Workspace
 
 STRETCH = 1024  # elements of a work item of `add_up`
 # Multiply-adds done in the time in which one element is moved, roughly: 50 and 1 a nanosecond.
@@ -56,6 +58,11 @@ class Engine:
         self.address = address
 
     def conv_forward(self, x, w, bias, y, g):
+        apart = self._winograd(plan_winograd.apart, g, x)
+        if apart is not None:
+            out, form = self._space(apart.y.elements, y.dtype), self._winograd(plan_winograd.forward, apart.inner, x)
+            self._multiply_winograd(self._split(x, apart.x), w, bias, out, form, g)
+            return self._join(out, y, apart.y)
         form = self._winograd(plan_winograd.forward, g, x)
         if form is not None:
             return self._multiply_winograd(x, w, bias, y, form, g)
@@ -63,6 +70,12 @@ class Engine:
         self._multiply(self._pad(x, planes), w, bias, y, products, g)
 
     def conv_backward_input(self, dy, w, dx, g):
+        apart = self._winograd(plan_winograd.apart, g, dy)
+        if apart is not None:
+            out = self._space(apart.x.elements, dx.dtype)
+            form = self._winograd(plan_winograd.backward_input, apart.inner, dy)
+            self._multiply_winograd(self._split(dy, apart.y), w, None, out, form, g)
+            return self._join(out, dx, apart.x)
         form = self._winograd(plan_winograd.backward_input, g, dy)
         if form is not None:
             return self._multiply_winograd(dy, w, None, dx, form, g)
@@ -135,24 +148,36 @@ class Engine:
             return None
         return planner(g, self._width(array))
 
+    def _split(self, planes, phases):
+        out = self._space(phases.elements, planes.dtype)
+        self._do("split", phases.images * phases.channels, (planes, out), phases.args, planes.dtype, phases.elements)
+        return out
+
+    def _join(self, source, planes, phases):
+        self._do("join", phases.images * phases.channels, (source, planes), phases.args, planes.dtype,
+                 phases.elements)
+
     def _multiply_winograd(self, source, w, bias, out, form, g):
         panels, weights = form.panels, self._pack(w, form.panels)
         if not form.fused:
-            packed, weights = weights, self._space(form.weights, out.dtype)
+            packed, weights = weights, self._space(form.weights, w.dtype)
             self._do("winograd_weights", panels.groups * panels.blocks * form.channels, (packed, weights),
-                     (form.channels, panels.width, form.flipped, form.weight_point), out.dtype, form.weights)
+                     (form.channels, panels.width, form.flipped, form.weight_point), w.dtype, form.weights)
         parts = min(threads.get_num_threads(), form.items)
-        work = self._space(parts * form.sections[-1], out.dtype)
+        work = self._space(parts * form.sections[-1], w.dtype)
         self._do("winograd", form.items, (source, weights, bias, out, form.col_a, form.col_b, work), form.args(parts),
-                 out.dtype, g.multiply_adds // (2 * MULTIPLY_ADDS))
+                 w.dtype, g.multiply_adds // (2 * MULTIPLY_ADDS))
 
     def _gradient(self, x, dy, dw, db, g):
-        form = self._winograd(plan_winograd.backward_weight, g, x)
+        apart = self._winograd(plan_winograd.apart, g, x)
+        form = self._winograd(plan_winograd.backward_weight, g if apart is None else apart.inner, x)
         if form is not None:
-            out = self._parts(form, dw)
+            out, source, grads = self._parts(form, dw), x, dy
+            if apart is not None:
+                source, grads = self._split(x, apart.x), self._split(dy, apart.y)
             parts = min(threads.get_num_threads(), form.items)
             work = self._space(parts * form.sections[-1], x.dtype)
-            self._do("winograd_gradient", form.items, (x, dy, out, work), form.args(parts), x.dtype,
+            self._do("winograd_gradient", form.items, (source, grads, out, work), form.args(parts), x.dtype,
                      g.multiply_adds // (2 * MULTIPLY_ADDS))
             if db is not None:
                 self._sum_planes(dy, db, g)
@@ -195,14 +220,3 @@ def address(array):
     if array is None:
         return 0
     return array.__array_interface__["data"][0] if type(array) is np.ndarray else array.address
-
-
-class Workspace:
-    """`size` uninitialized elements, the first one aligned to a cache line."""
-
-    __slots__ = ("_space", "address")
-
-    def __init__(self, size, dtype, address=address):
-        self._space = np.empty(size * dtype.itemsize + 64, np.uint8)
-        first = address(self._space)
-        self.address = first + -first % 64

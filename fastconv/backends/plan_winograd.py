@@ -1,9 +1,11 @@
 """Winograd's blocking: which convolutions it takes, its blocks of tiles, and the layout of its workspace."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from math import prod
 
 from fastconv.backends.plan import STEPS, Panels, table
+from fastconv.geometry import Geometry
 
 # Tiles of a block. Its points, 36 x 48 x 64 channels of float32, are 432 KiB: with the products and a panel's points
 # they pass through the second-level cache once.
@@ -203,6 +205,55 @@ def _pays(images, groups, channels, filters, output):
     winograd = tiles * (36 * channels * _up(filters) / 32 + 250 * (_up(channels) + _up(filters)) / 16)
     weights = 150 * channels * _up(filters) / 16
     return channels >= 16 and filters >= 16 and groups * 1.15 * (winograd + weights) < groups * direct
+
+
+@dataclass(frozen=True)
+class Phases:
+    """How planes (images, channels, H, W) are taken apart: `step` phases along each axis, after `before` zeros."""
+
+    images: int
+    channels: int
+    size: tuple
+    step: tuple
+    before: tuple
+    apart: tuple
+
+    @cached_property
+    def elements(self):
+        return self.images * self.channels * prod(self.step) * prod(self.apart)
+
+    @cached_property
+    def args(self):
+        return (self.channels, *self.size, *self.step, *self.before, *self.apart)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A dilated convolution as one without dilation, `inner`, on the phases of x and y."""
+
+    inner: Geometry
+    x: Phases
+    y: Phases
+
+
+@lru_cache(maxsize=512)
+def apart(g, width):
+    """The Apart of a dilated convolution, or None where there is no dilation or the direct product serves better."""
+    step, pads = g.dilation[1:], [before for before, _ in g.padding[1:]]
+    if step == (1, 1):
+        return None
+    # With this many zeros in front, window and output lie in the same phase.
+    before = tuple(p % d for p, d in zip(pads, step, strict=True))
+    padding = tuple(p // d for p, d in zip(pads, step, strict=True))
+    output = tuple(-(-o // d) for o, d in zip(g.output[1:], step, strict=True))
+    size = tuple(max(o + 2 - p, -(-(i + b) // d))
+                 for o, p, i, b, d in zip(output, padding, g.input[1:], before, step, strict=True))
+    inner = replace(g, n=g.n * prod(step), input=(1, *size), output=(1, *output), dilation=(1, 1, 1),
+                    padding=((0, 0), *((p, 0) for p in padding)))
+    if any(planner(inner, width) is None for planner in (forward, backward_input, backward_weight)):
+        return None
+    return Apart(inner, Phases(g.n, g.c, g.input[1:], step, before, size),
+                 Phases(g.n, g.k, g.output[1:], step, (0, 0), output))
 
 
 @lru_cache(maxsize=512)

@@ -34,7 +34,10 @@ def relu_input(input, grad_output):
 
 
 def _drop(where, values):
-    """`values`, but 0 `where` says so: ``np.where`` in 0.4 ms, not 5.6, for 64 x 32 x 26 x 26, as it does not branch."""
+    """`values`, but 0 `where` says so.
+
+    ``np.where`` branches on each element: 5.6 ms in place of 0.4 for 64 x 32 x 26 x 26.
+    """
     bits = np.dtype(f"i{values.itemsize}")
     keep = np.subtract(where.view(np.int8), 1, dtype=np.int8)  # -1, all bits, where the value stays
     result = np.empty_like(values, order="C")

@@ -5,7 +5,7 @@ import numpy as np
 
 from fastconv.backends import BackendUnavailable, plan_rows
 from fastconv.backends.engine import Engine
-from fastconv.backends.numba import columns, conv, dot, isa, jit, pointwise, pool, rows, winograd
+from fastconv.backends.numba import columns, conv, dot, isa, jit, phases, pointwise, pool, rows, winograd
 
 if jit.disabled():
     raise BackendUnavailable("backend 'numba' cannot run here: NUMBA_DISABLE_JIT is set, and its tiles exist only as "
@@ -14,6 +14,7 @@ if jit.disabled():
 _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "multiply_weight": conv.multiply_weight,
             "add_up": conv.add_up, "winograd_weights": winograd.transform_weights, "winograd": winograd.multiply,
             "winograd_gradient": winograd.multiply_weight, "sum_planes": winograd.sum_planes,
+            "split": phases.split, "join": phases.join,
             "im2col": columns.im2col, "col2im": columns.col2im, "max_forward": pool.max_forward,
             "max_backward": pool.max_backward, "avg_forward": pool.avg_forward, "avg_backward": pool.avg_backward}
 

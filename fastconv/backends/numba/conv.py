@@ -1,7 +1,7 @@
 """Convolution kernels: pad the planes, pack the panels, multiply. `fastconv.backends.plan` says what is multiplied."""
 
 from fastconv.backends.numba.isa import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
-from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
 from fastconv.backends.numba.tile import lanes, tile, transpose
 from fastconv.backends.plan import ROWS, STEPS
 
@@ -174,6 +174,10 @@ def multiply(begin, end, a, like):
         column = block * panel_width
         wide = min(columns - column, panel_width)
         panel = shift(panels, (group * panel_blocks + block) * panel_steps * panel_width)
+        target = shift(out, (group * columns + column) * out_column + out_offset)
+        for j in range(wide):
+            for i in range(0, rows, size):
+                prefetch(shift(target, place[i] + j * out_column))
         for t in range(0, steps, chunk):
             multiply_block(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
                       panel_width, t > 0, like)

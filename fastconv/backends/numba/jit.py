@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import config
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from fastconv.backends import threads
@@ -104,6 +104,20 @@ def shift(typingctx, base, offset):
         return builder.gep(*args[:1], [args[1]])
 
     return base(base, types.int64), generate
+
+
+@intrinsic
+def prefetch(typingctx, place):
+    """Ask for the cache line at `place`, to write to it."""
+
+    def generate(context, builder, signature, args):
+        nothing, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [nothing, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [builder.bitcast(args[0], nothing), number(1), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(place), generate
 
 
 @intrinsic

@@ -285,7 +285,7 @@ def _dots(source, pitch, dy, plane, rows, width, filters, steps, taps, ones, one
 def multiply(source, w, bias, out, product):
     """The forward pass or the input gradient that `product`, a `plan_rows.Rows`, describes."""
     chunks = min(get_num_threads(), product.items)
-    space = Workspace(chunks * product.space, out.dtype)
+    space = Workspace(chunks * product.space, out.dtype, address)
     arrays = source, w, bias, out, space, product.col_a, product.col_b, product.phases
     run(multiply_rows, chunks, _args(arrays, chunks, *product.args), out.dtype, product.work)
 
@@ -293,9 +293,9 @@ def multiply(source, w, bias, out, product):
 def add(x, dy, dw, db, product):
     """The weight gradient, and the bias gradient unless `db` is None, that `product`, a `plan_rows.Dots`, describes."""
     chunks, splits = min(get_num_threads(), product.items), product.splits
-    space = Workspace(chunks * product.space, dw.dtype)
+    space = Workspace(chunks * product.space, dw.dtype, address)
     results = [dw] if db is None else [dw, db]
-    parts = results if splits == 1 else [Workspace(splits * out.size, out.dtype) for out in results]
+    parts = results if splits == 1 else [Workspace(splits * out.size, out.dtype, address) for out in results]
     arrays = x, dy, parts[0], parts[1] if db is not None else None, space, product.taps
     run(add_rows, chunks, _args(arrays, chunks, *product.args), dw.dtype, product.work)
     if splits > 1:
