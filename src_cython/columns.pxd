@@ -47,13 +47,15 @@ cdef inline void im2col(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floa
                                 memset(out, 0, out_w * sizeof(floating))
                             else:
                                 line = start + (d * height + h) * width + shift
-                                memset(out, 0, first * sizeof(floating))
+                                if first > 0:
+                                    memset(out, 0, first * sizeof(floating))
                                 if stride_w == 1:
                                     memcpy(out + first, line + first, (last - first) * sizeof(floating))
                                 else:
                                     for q in range(first, last):
                                         out[q] = line[q * stride_w]
-                                memset(out + last, 0, (out_w - last) * sizeof(floating))
+                                if last < out_w:
+                                    memset(out + last, 0, (out_w - last) * sizeof(floating))
                             out += out_w
 
 

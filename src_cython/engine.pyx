@@ -3,8 +3,8 @@
 """The engine of the Cython backend: kernels by name, and the instruction set of their tiles.
 
 A kernel is a *range kernel*: it does the work items ``begin <= i < end`` and reads its arguments, addresses and sizes,
-from an array of int64. `fastconv.backends.engine` says what they are. Kernels stand in conv.pxd, columns.pxd and
-pool.pxd, and those of Winograd's convolution in winograd_kernels.h; what they multiply and transpose with, in tile.c.
+from an array of int64. `fastconv.backends.engine` says what they are. Kernels stand in the .pxd files; those that work
+on vectors throughout, and what the others multiply and transpose with, in tile.c and its headers.
 """
 
 from cython cimport floating
@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t
 
 from columns cimport col2im, im2col
 from conv cimport MAX_ROWS as _MAX_ROWS, MAX_STEPS as _MAX_STEPS, add_up, multiply, multiply_weight, pack, pad
+from phases cimport join, split
 from pool cimport avg_backward, avg_forward, max_backward, max_forward
 from tiles cimport ISA_COUNT, isa_supported, isa_use, isas, sum_planes, tiles
 
@@ -22,7 +23,8 @@ CYTHON = ".".join(str(CYTHON_HEX_VERSION >> shift & 255) for shift in (24, 16, 8
 # {kernel: number of its arguments}, in the order in which `dispatch` counts kernels.
 ARGUMENTS = {"pad": 12, "pack": 11, "multiply": 30, "multiply_weight": 22, "add_up": 4, "im2col": 20, "col2im": 20,
              "max_forward": 22, "max_backward": 5, "avg_forward": 23, "avg_backward": 22,
-             "winograd_weights": 6, "winograd": 38, "winograd_gradient": 32, "sum_planes": 3}
+             "winograd_weights": 6, "winograd": 38, "winograd_gradient": 32, "sum_planes": 3,
+             "split": 11, "join": 11}
 FLOAT_ONLY = {"winograd_weights", "winograd", "winograd_gradient"}
 # What a block of a product may have.
 MAX_ROWS, MAX_STEPS = _MAX_ROWS, _MAX_STEPS
@@ -62,6 +64,10 @@ cdef void dispatch(int kernel, Py_ssize_t begin, Py_ssize_t end, const int64_t* 
         tiles.winograd_gradient(begin, end, a)
     elif kernel == 14:
         sum_planes(begin, end, a, like)
+    elif kernel == 15:
+        split(begin, end, a, like)
+    elif kernel == 16:
+        join(begin, end, a, like)
 
 
 def run(str name not None, Py_ssize_t begin, Py_ssize_t end, const int64_t[::1] args not None, bint double):

@@ -15,7 +15,7 @@ from tiles cimport max_row, mean_row
 
 cdef enum:
     STRETCH = 256  # outputs whose gradients are divided at a time
-    INDEXED = 1 << 31  # a map of fewer elements has offsets of 32 bits, which the vectors keep
+    MAX_INDEXED = 0x7FFFFFFF  # elements of a map whose offsets fit the 32 bits that vectors keep
 
 
 cdef struct Span:
@@ -67,7 +67,7 @@ cdef inline void max_forward(Py_ssize_t begin, Py_ssize_t end, const int64_t* a,
     cdef Py_ssize_t front = a[16], top = a[17], left = a[18]
     cdef Py_ssize_t step_d = a[19], step_h = a[20], step_w = a[21]
     cdef Span inner = inside(width, kernel_w, out_w, stride_w, left, step_w), t, r, s
-    cdef bint small = depth * height * width < INDEXED
+    cdef bint small = depth * height * width <= MAX_INDEXED
     cdef Py_ssize_t plane, o, p, q, d0, h0, w0, out, skipped, resumed
     cdef const floating* x
     for plane in range(begin, end):
@@ -224,5 +224,10 @@ cdef inline void avg_backward(Py_ssize_t begin, Py_ssize_t end, const int64_t* a
                                 first = first_inside(out_w, stride_w, s - left)
                                 last = end_inside(width, out_w, stride_w, s - left, first)
                                 line = dx + ((plane * depth + d) * height + h) * width + s - left
-                                for q in range(max(first, begun), min(last, done)):
-                                    line[q * stride_w] += share[q - begun]
+                                first, last = max(first, begun), min(last, done)
+                                if stride_w == 1:
+                                    for q in range(first, last):
+                                        line[q] += share[q - begun]
+                                else:
+                                    for q in range(first, last):
+                                        line[q * stride_w] += share[q - begun]

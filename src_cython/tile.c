@@ -134,7 +134,7 @@
 #define EACH_8(lane, j, S) EACH_4(lane, j, S), EACH_4(lane, j + 4, S)
 #define EACH_16(lane, j, S) EACH_8(lane, j, S), EACH_8(lane, j + 8, S)
 
-enum { SUMS = 64 };
+enum { SUMS = 64 }; /* running sums of sum_planes */
 
 #define ELEMENT float
 #define INTEGER int32_t

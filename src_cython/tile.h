@@ -11,8 +11,9 @@
  *
  *     c[i * ldc + j] (+)= sum over t < steps of a[row[i] + col_a[t]] * b[col_b[t] + j]
  *
- * With `add` it adds to what is in c. Tiles are whole: up to MAX_TILE_ROWS - 1 entries of `row` beyond the last are read
- * and must be offsets into a; columns are rounded up to whole vectors in b and in c; as many rows of c are written.
+ * With `add` it adds to what is in c. Tiles are whole: up to MAX_TILE_ROWS - 1 entries of `row` beyond the last are
+ * read and must be offsets into a; columns are rounded up to whole vectors in b and in c; as many rows of c are
+ * written.
  */
 typedef void MultiplyFloat(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps, const float *a, const int64_t *row,
                            const int64_t *col_a, const float *b, const int64_t *col_b, float *c, ptrdiff_t ldc,
@@ -35,9 +36,9 @@ typedef void TransposeDouble(ptrdiff_t rows, ptrdiff_t columns, const double *so
 typedef void RangeKernel(ptrdiff_t begin, ptrdiff_t end, const int64_t *a);
 
 /*
- * Maxima of `outputs` neighboring windows inside a map x, `stride` elements apart, and unless `indices` is null where in
- * the map they are: the last NaN, or the first of the largest. The first window has its taps at x[base + taps[t]], of
- * offsets below 2**31.
+ * Maxima of `outputs` neighboring windows inside a map x, `stride` elements apart, and unless `indices` is null where
+ * in the map they are: the last NaN, or the first of the largest. The first window has its taps at x[base + taps[t]];
+ * offsets are below 2**31.
  *
  * This and the next do whole rows or nothing: 0 is returned where there are fewer outputs than lanes in the narrowest
  * vector, or where the stride is more than 2.

@@ -1,4 +1,7 @@
-/* multiply, transpose and sum_planes for one type of ELEMENT, LANES of them in a vector; tile.c includes this once for each. */
+/*
+ * multiply, transpose and sum_planes for one type of ELEMENT, LANES of them in a vector; tile.c includes this once for
+ * each.
+ */
 
 #if defined(__GNUC__)
 

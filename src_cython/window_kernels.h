@@ -74,7 +74,8 @@
 #define MAX_CASE(WIDTH)                                                                                               \
     if (outputs >= WIDTH) {                                                                                           \
         FOR_EACH_START(WIDTH)                                                                                         \
-            OF(max_windows, WIDTH)(x, base + q * stride, taps, count, stride, indexed, y + q, indices + q);           \
+            OF(max_windows, WIDTH)(x, base + q * stride, taps, count, stride, indexed, y + q,                         \
+                                   indexed ? indices + q : 0);                                                        \
         return 1;                                                                                                     \
     }
 

@@ -2,9 +2,10 @@
  * Winograd F(4 x 4, 3 x 3) for float: tile.c includes this once for each instruction set.
  *
  * A 6 x 6 tile of the input, the 3 x 3 kernel, and the 4 x 4 outputs are each carried to 36 points, where convolution
- * is multiplication, so that the sum over channels becomes 36 products of matrices. The weight gradient is F(3 x 3, 4 x 4)
- * with the tile of dy in the kernel's part. fastconv/backends/plan_winograd.py has the blocking and the workspace;
- * fastconv/backends/numba/winograd.py says why these points: 0, +-11/16, +-11/8 and infinity, exact in binary.
+ * is multiplication, so that the sum over channels becomes 36 products of matrices. The weight gradient is
+ * F(3 x 3, 4 x 4) with the tile of dy in the kernel's part. fastconv/backends/plan_winograd.py has the blocking and the
+ * workspace; fastconv/backends/numba/winograd.py says why these points: 0, +-11/16, +-11/8 and infinity, exact in
+ * binary.
  */
 
 #define P 0.6875f

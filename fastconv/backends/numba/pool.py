@@ -159,14 +159,6 @@ def _extent(output, size, kernel, stride, before, after, padded):
 
 
 @helper
-def _extent(output, size, kernel, stride, before, after, padded):
-    """Elements of a window that count in its divisor, along one axis."""
-    first = output * stride - before
-    last = min(first + kernel, size + after)
-    return last - first if padded else min(last, size) - max(first, 0)
-
-
-@helper
 def _mean_one(x, y, out, height, width, d0, h0, w0, t0, t1, r0, r1, s0, s1, divisor, like):
     """One window, clipped to the taps given."""
     count = stack(1, like)  # converts the divisor to the arrays' type: dividing by an int64 would be done in float64
