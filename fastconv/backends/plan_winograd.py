@@ -40,6 +40,7 @@ def _blocks(images, height, width):
     rows = -(-tiles_h // -(-tiles_h // rows))
     whole = rows == tiles_h and columns == tiles_w
     together = min(images, max(1, TILES // (rows * columns))) if whole else 1
+    together = -(-images // -(-images // together))
     count = -(-images // together) * -(-tiles_h // rows) * -(-tiles_w // columns)
     return Blocks((tiles_h, tiles_w), rows, columns, together, count)
 
