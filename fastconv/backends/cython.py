@@ -33,9 +33,9 @@ def _instruction_set():
     return name
 
 
-def _run(kernel, count, args, dtype, work):
+def _run(kernel, count, args, dtype, work, most):
     double = dtype.itemsize == 8
-    chunks = min(threads.get_num_threads(), count)
+    chunks = min(most, count)
     if chunks > 1 and work >= WORTH_SHARING:
         threads.share(lambda begin, end: _engine.run(kernel, begin, end, args, double), count, chunks)
     else:

@@ -44,8 +44,9 @@ class Engine:
     Parameters
     ----------
     run : function
-        ``run(kernel, count, args, dtype, work)`` does the work items 0 .. `count` of the kernel of that name; the
-        arrays are of type `dtype`. `work` is an estimate of the nanoseconds that it takes one core.
+        ``run(kernel, count, args, dtype, work, most)`` does the work items 0 .. `count` of the kernel of that name,
+        on `most` threads at most; the arrays are of type `dtype`. `work` is an estimate of the nanoseconds that it
+        takes one core.
     tile_bytes : int
         Bytes of a row of the kernels' widest tile.
     address : function
@@ -114,8 +115,10 @@ class Engine:
     def avg_pool_backward(self, dy, dx, g):
         self._do("avg_backward", g.n * g.c, (dy, dx), _average(g), dx.dtype, dx.size + dy.size * prod(g.kernel))
 
-    def _do(self, kernel, count, arrays, numbers, dtype, work):
-        self.run(kernel, count, np.array([*map(self.address, arrays), *numbers], np.int64), dtype, work)
+    def _do(self, kernel, count, arrays, numbers, dtype, work, most=None):
+        # Another thread may change the number of threads at any moment: it is read once.
+        most = most or threads.get_num_threads()
+        self.run(kernel, count, np.array([*map(self.address, arrays), *numbers], np.int64), dtype, work, most)
 
     def _space(self, size, dtype):
         return Workspace(size, dtype, self.address)
@@ -166,7 +169,7 @@ class Engine:
         parts = min(threads.get_num_threads(), form.items)
         work = self._space(parts * form.sections[-1], w.dtype)
         self._do("winograd", form.items, (source, weights, bias, out, form.col_a, form.col_b, work), form.args(parts),
-                 w.dtype, g.multiply_adds // (2 * MULTIPLY_ADDS))
+                 w.dtype, g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
 
     def _gradient(self, x, dy, dw, db, g):
         apart = self._winograd(plan_winograd.apart, g, x)
@@ -178,7 +181,7 @@ class Engine:
             parts = min(threads.get_num_threads(), form.items)
             work = self._space(parts * form.sections[-1], x.dtype)
             self._do("winograd_gradient", form.items, (source, grads, out, work), form.args(parts), x.dtype,
-                     g.multiply_adds // (2 * MULTIPLY_ADDS))
+                     g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
             if db is not None:
                 self._sum_planes(dy, db, g)
         else:

@@ -19,8 +19,8 @@ _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "mult
             "max_backward": pool.max_backward, "avg_forward": pool.avg_forward, "avg_backward": pool.avg_backward}
 
 
-def _run(kernel, count, args, dtype, work):
-    jit.run(_KERNELS[kernel], count, args, dtype, work)
+def _run(kernel, count, args, dtype, work, most):
+    jit.run(_KERNELS[kernel], count, args, dtype, most, work)
 
 
 class _Numba(Engine):

@@ -169,8 +169,8 @@ def _parallel(address, count, chunks, args):
 _driving = threading.Lock()
 
 
-def run(kernel, count, args, dtype, work=WORTH_SHARING):
-    """Do the work items 0 .. `count` of `kernel` on as many threads as allowed.
+def run(kernel, count, args, dtype, most, work=WORTH_SHARING):
+    """Do the work items 0 .. `count` of `kernel`.
 
     Parameters
     ----------
@@ -179,11 +179,13 @@ def run(kernel, count, args, dtype, work=WORTH_SHARING):
     args : ndarray of int64
         The kernel's arguments; the arrays whose addresses it holds must stay alive until the return.
     dtype : dtype
+    most : int
+        Threads at most.
     work : int
         Estimate of the nanoseconds that it takes one thread.
     """
     address = kernel.address(dtype)
-    chunks = min(threads.get_num_threads(), count)
+    chunks = min(most, count)
     if chunks > 1 and work >= WORTH_SHARING and _driving.acquire(blocking=False):
         try:
             if threads.forked():

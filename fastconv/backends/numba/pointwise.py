@@ -13,6 +13,7 @@ from fastconv.backends.numba.conv import BLOCK, OFFSETS, multiply_block
 from fastconv.backends.numba.jit import address, ints, pointer, range_kernel, run, shift, stack
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.plan import ROWS, STEPS
+from fastconv.backends.threads import get_num_threads
 
 PANEL = STEPS * 64
 
@@ -89,4 +90,4 @@ def _run(source, w, bias, out, g, steps, rows, row_stride, step_stride):
     width = PANEL // STEPS * 4 // out.itemsize
     run(multiply_planes, g.n * g.groups * -(-plane // width),
         np.array([address(source), address(w), address(bias), address(out), g.groups, steps, rows, plane, rows * steps,
-                  row_stride, step_stride], np.int64), out.dtype, g.multiply_adds // 50)
+                  row_stride, step_stride], np.int64), out.dtype, get_num_threads(), g.multiply_adds // 50)

@@ -287,7 +287,7 @@ def multiply(source, w, bias, out, product):
     chunks = min(get_num_threads(), product.items)
     space = Workspace(chunks * product.space, out.dtype, address)
     arrays = source, w, bias, out, space, product.col_a, product.col_b, product.phases
-    run(multiply_rows, chunks, _args(arrays, chunks, *product.args), out.dtype, product.work)
+    run(multiply_rows, chunks, _args(arrays, chunks, *product.args), out.dtype, chunks, product.work)
 
 
 def add(x, dy, dw, db, product):
@@ -297,10 +297,11 @@ def add(x, dy, dw, db, product):
     results = [dw] if db is None else [dw, db]
     parts = results if splits == 1 else [Workspace(splits * out.size, out.dtype, address) for out in results]
     arrays = x, dy, parts[0], parts[1] if db is not None else None, space, product.taps
-    run(add_rows, chunks, _args(arrays, chunks, *product.args), dw.dtype, product.work)
+    run(add_rows, chunks, _args(arrays, chunks, *product.args), dw.dtype, chunks, product.work)
     if splits > 1:
         for part, out in zip(parts, results, strict=True):
-            run(add_up, -(-out.size // STRETCH), _args((part, out), splits, out.size), out.dtype, splits * out.size)
+            run(add_up, -(-out.size // STRETCH), _args((part, out), splits, out.size), out.dtype, chunks,
+                splits * out.size)
 
 
 def _args(arrays, *sizes):
