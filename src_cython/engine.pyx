@@ -14,7 +14,7 @@ from columns cimport col2im, im2col
 from conv cimport MAX_ROWS as _MAX_ROWS, MAX_STEPS as _MAX_STEPS, add_up, multiply, multiply_weight, pack, pad
 from phases cimport join, split
 from pool cimport avg_backward, avg_forward, max_backward, max_forward
-from tiles cimport ISA_COUNT, isa_supported, isa_use, isas, sum_planes, tiles
+from tiles cimport ISA_COUNT, add_rows, isa_supported, isa_use, isas, multiply_rows, sum_planes, tiles
 
 cdef extern from *:
     int CYTHON_HEX_VERSION
@@ -24,7 +24,7 @@ CYTHON = ".".join(str(CYTHON_HEX_VERSION >> shift & 255) for shift in (24, 16, 8
 ARGUMENTS = {"pad": 12, "pack": 11, "multiply": 30, "multiply_weight": 22, "add_up": 4, "im2col": 20, "col2im": 20,
              "max_forward": 22, "max_backward": 5, "avg_forward": 23, "avg_backward": 22,
              "winograd_weights": 6, "winograd": 38, "winograd_gradient": 32, "sum_planes": 3,
-             "split": 11, "join": 11}
+             "split": 11, "join": 11, "multiply_rows": 56, "add_rows": 51}
 FLOAT_ONLY = {"winograd_weights", "winograd", "winograd_gradient"}
 # What a block of a product may have.
 MAX_ROWS, MAX_STEPS = _MAX_ROWS, _MAX_STEPS
@@ -68,6 +68,10 @@ cdef void dispatch(int kernel, Py_ssize_t begin, Py_ssize_t end, const int64_t* 
         split(begin, end, a, like)
     elif kernel == 16:
         join(begin, end, a, like)
+    elif kernel == 17:
+        multiply_rows(begin, end, a, like)
+    elif kernel == 18:
+        add_rows(begin, end, a, like)
 
 
 def run(str name not None, Py_ssize_t begin, Py_ssize_t end, const int64_t[::1] args not None, bint double):
@@ -115,3 +119,8 @@ def use(str name not None):
 def tile_bytes():
     """Bytes of a row of the widest tile in use."""
     return tiles.tile_bytes
+
+
+def vector_bytes():
+    """Bytes of a vector, or 0 where the compiler had none; then the kernels on rows are missing."""
+    return tiles.vector_bytes

@@ -1,6 +1,6 @@
 /*
- * The register tile, the register transpose, and what else works on vectors: Winograd's transforms and rows of pooling
- * windows. Compiled once for each instruction set: -DTILE_SUFFIX=avx2 -mavx2 ...
+ * The register tile, the register transpose, and what else works on vectors: Winograd's transforms, rows of pooling
+ * windows, and convolutions of few channels. Compiled once for each instruction set: -DTILE_SUFFIX=avx2 -mavx2 ...
  *
  * Everything that multiplies goes through the tile. It keeps MR x NV vectors of results in registers and, for each step
  * of the reduction, loads NV vectors of b, broadcasts MR elements of a, and does MR * NV multiply-adds. Both operands
@@ -144,6 +144,9 @@ enum { SUMS = 64 }; /* running sums of sum_planes */
 #include "tile_kernels.h"
 #include "winograd_kernels.h"
 #include "window_kernels.h"
+#if defined(__GNUC__)
+#include "rows_kernels.h"
+#endif
 #undef ELEMENT
 #undef INTEGER
 #undef LANES
@@ -157,9 +160,18 @@ enum { SUMS = 64 }; /* running sums of sum_planes */
 #define EACH_LANE(lane, S) PASTE(EACH, DOUBLES)(lane, 0, S)
 #include "tile_kernels.h"
 #include "window_kernels.h"
+#if defined(__GNUC__)
+#include "rows_kernels.h"
+#endif
+
+#if defined(__GNUC__)
+#define ROWS_KERNELS VECTOR_BYTES, multiply_rows_float, multiply_rows_double, add_rows_float, add_rows_double
+#else
+#define ROWS_KERNELS 0, 0, 0, 0, 0
+#endif
 
 const Tiles PASTE(fastconv_tiles, TILE_SUFFIX) = {
     VECTORS * VECTOR_BYTES, multiply_float,    multiply_double, transpose_float, transpose_double, sum_planes_float,
-    sum_planes_double,      winograd_weights,  winograd,        winograd_gradient,
+    sum_planes_double,      ROWS_KERNELS,      winograd_weights, winograd,       winograd_gradient,
     max_row_float,          max_row_double,    mean_row_float,  mean_row_double,
 };

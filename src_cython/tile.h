@@ -63,6 +63,8 @@ typedef struct {
     TransposeFloat *transpose_float;
     TransposeDouble *transpose_double;
     RangeKernel *sum_planes_float, *sum_planes_double;
+    int vector_bytes; /* 0 where the compiler has no vectors, and the next four are null */
+    RangeKernel *multiply_rows_float, *multiply_rows_double, *add_rows_float, *add_rows_double;
     RangeKernel *winograd_weights, *winograd, *winograd_gradient; /* on float */
     MaxRowFloat *max_row_float;
     MaxRowDouble *max_row_double;

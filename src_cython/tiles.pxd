@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 cdef extern from "isa.h":
     ctypedef struct Tiles:
         int tile_bytes
+        int vector_bytes
         void multiply_float(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const int64_t*, const int64_t*,
                             const float*, const int64_t*, float*, Py_ssize_t, int) noexcept nogil
         void multiply_double(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const int64_t*, const int64_t*,
@@ -20,6 +21,10 @@ cdef extern from "isa.h":
         void winograd_gradient(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
         void sum_planes_float(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
         void sum_planes_double(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        void multiply_rows_float(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        void multiply_rows_double(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        void add_rows_float(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
+        void add_rows_double(Py_ssize_t, Py_ssize_t, const int64_t*) noexcept nogil
         int max_row_float(const float*, Py_ssize_t, const int64_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*,
                           int64_t*) noexcept nogil
         int max_row_double(const double*, Py_ssize_t, const int64_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*,
@@ -77,3 +82,17 @@ cdef inline void sum_planes(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, 
         tiles.sum_planes_float(begin, end, a)
     else:
         tiles.sum_planes_double(begin, end, a)
+
+
+cdef inline void multiply_rows(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floating* like) noexcept nogil:
+    if floating is float:
+        tiles.multiply_rows_float(begin, end, a)
+    else:
+        tiles.multiply_rows_double(begin, end, a)
+
+
+cdef inline void add_rows(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floating* like) noexcept nogil:
+    if floating is float:
+        tiles.add_rows_float(begin, end, a)
+    else:
+        tiles.add_rows_double(begin, end, a)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from references import assert_close, call, sum_bound
 
+from fastconv import backends
 from fastconv.backends import loops
-from fastconv.backends.numba import conv_backward_input, conv_backward_weight, conv_forward
 from fastconv.geometry import Geometry
 
 
@@ -19,6 +19,8 @@ def flat(c, k, size, kernel, stride=1, padding=((0, 0), (0, 0)), dilation=1, gro
                     (1, dilation, dilation), groups)
 
 
+# Those that have this form and run here; test_backends.py says whether one may be missing.
+BACKENDS = [name for name in ("numba", "cython") if backends.available()[name] is None]
 EVEN = ((1, 1), (1, 1))
 CASES = {
     **{f"depthwise_{k}x{k}_stride{s}_width{w}": flat(3, 3, (9, w), (k, k), s, ((k // 2, k // 2),) * 2, groups=3)
@@ -43,9 +45,10 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CASES)
-def test_rows(name, dtype):
+def test_rows(name, dtype, backend):
     g = CASES[name]
     rng = np.random.default_rng(len(name))
     shapes = g.x_shape, g.w_shape, (g.k,), g.y_shape
@@ -53,22 +56,23 @@ def test_rows(name, dtype):
     calls = [("conv_forward", [x, w, bias], [g.y_shape], g.c // g.groups * prod(g.kernel) + 1),
              ("conv_backward_input", [dy, w], [g.x_shape], g.k // g.groups * prod(g.kernel)),
              ("conv_backward_weight", [x, dy], [g.w_shape, (g.k,)], g.n * prod(g.output))]
-    kernels = conv_forward, conv_backward_input, conv_backward_weight
-    for kernel, (oracle, arrays, results, terms) in zip(kernels, calls, strict=True):
+    for oracle, arrays, results, terms in calls:
         results = [(shape, dtype) for shape in results]
         exact = [(shape, np.float64) for shape, _ in results]
         expected = call(getattr(loops, oracle), [a.astype(np.float64) for a in arrays], exact, g)
         magnitudes = call(getattr(loops, oracle), [np.abs(a).astype(np.float64) for a in arrays], exact, g)
-        found = call(kernel, arrays, results, g)
+        found = call(getattr(backends.get(backend), oracle), arrays, results, g)
         for a, e, magnitude in zip(found, expected, magnitudes, strict=True):
             assert_close(a, e, sum_bound(magnitude, terms, dtype), f"{name}: {oracle}")
 
 
-def test_infinity_stays_with_its_taps():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_infinity_stays_with_its_taps(backend):
     """The weight gradient multiplies no element of x by the zeros of an unused lane."""
     g = flat(2, 2, (6, 20), (3, 3), groups=2)
     x, dy = np.ones(g.x_shape, np.float32), np.ones(g.y_shape, np.float32)
     x[:, :, :, 0, 0] = np.inf
-    dw, _ = call(conv_backward_weight, [x, dy], [(g.w_shape, np.float32), ((g.k,), np.float32)], g)
+    kernel = backends.get(backend).conv_backward_weight
+    dw, _ = call(kernel, [x, dy], [(g.w_shape, np.float32), ((g.k,), np.float32)], g)
     assert np.isinf(dw[:, 0, 0, 0, 0]).all()
     assert np.isfinite(dw.reshape(2, 9)[:, 1:]).all()

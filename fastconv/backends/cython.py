@@ -8,6 +8,7 @@ import os
 
 from fastconv.backends import BackendUnavailable, plan, threads
 from fastconv.backends.engine import Engine, address
+from fastconv.backends.few import FewChannels
 
 try:
     import fastconv.backends._engine as _engine
@@ -48,7 +49,17 @@ if plan.ROWS > _engine.MAX_ROWS or plan.STEPS > _engine.MAX_STEPS:
 ISA = _instruction_set()
 _engine.use(ISA)
 
-_contract = Engine(_run, _engine.tile_bytes(), address)
+
+def _contract_of_tiles():
+    tile, vector = _engine.tile_bytes(), _engine.vector_bytes()
+    if vector == 0:
+        return Engine(_run, tile, address)
+    # The tiles of dots in src_cython/rows_kernels.h.
+    dots = ((1, 1), (1, 3), (1, 9), (2, 9), (4, 6)) if tile == 4 * vector else ((1, 1), (1, 3), (1, 9), (2, 4))
+    return FewChannels(_run, tile, address, vector, dots)
+
+
+_contract = _contract_of_tiles()
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight

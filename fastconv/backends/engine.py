@@ -18,6 +18,10 @@ winograd_gradient    source, dy, out, work, `plan_winograd.WinogradWeight.args` 
 sum_planes           planes, sums, elements of one                                    a plane
 split, join          the input, the result, `plan_winograd.Phases.args`               a plane
 add_up               parts, out, number of parts, elements of one                     1024 elements
+multiply_rows        source, w, bias or 0, out, scratch, col_a, col_b, phases,        a chunk of images, groups and
+                     chunks, `plan_rows.Rows.args`                                    strips
+add_rows             x, dy, dw, db or 0, scratch, taps, chunks,                       a chunk of groups and pieces of
+                     `plan_rows.Dots.args`                                            the sum
 im2col, col2im       the input, the result, `_window`                                 a plane
 max_forward          x, y, indices or 0, taps, `_window`                              a plane
 max_backward         dy, indices, dx, elements of a plane of dx, of dy                a plane

@@ -3,8 +3,9 @@
 import numba
 import numpy as np
 
-from fastconv.backends import BackendUnavailable, plan_rows
+from fastconv.backends import BackendUnavailable
 from fastconv.backends.engine import Engine
+from fastconv.backends.few import FewChannels
 from fastconv.backends.numba import columns, conv, dot, isa, jit, phases, pointwise, pool, rows, winograd
 
 if jit.disabled():
@@ -14,6 +15,7 @@ if jit.disabled():
 _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "multiply_weight": conv.multiply_weight,
             "add_up": conv.add_up, "winograd_weights": winograd.transform_weights, "winograd": winograd.multiply,
             "winograd_gradient": winograd.multiply_weight, "sum_planes": winograd.sum_planes,
+            "multiply_rows": rows.multiply_rows, "add_rows": rows.add_rows,
             "split": phases.split, "join": phases.join,
             "im2col": columns.im2col, "col2im": columns.col2im, "max_forward": pool.max_forward,
             "max_backward": pool.max_backward, "avg_forward": pool.avg_forward, "avg_backward": pool.avg_backward}
@@ -23,37 +25,26 @@ def _run(kernel, count, args, dtype, work, most):
     jit.run(_KERNELS[kernel], count, args, dtype, most, work)
 
 
-class _Numba(Engine):
-    """With forms of its own for few channels a group and for 1 x 1 kernels."""
+class _Planes(Engine):
+    """With a form of its own for 1 x 1 kernels."""
 
     def conv_forward(self, x, w, bias, y, g):
-        product = plan_rows.forward(g, _lanes(x.dtype), dot.VECTORS, dot.SLIDES)
-        if product is not None:
-            return rows.multiply(x, w, bias, y, product)
         if pointwise.serves(g):
             return pointwise.forward(x, w, bias, y, g)
         super().conv_forward(x, w, bias, y, g)
 
     def conv_backward_input(self, dy, w, dx, g):
-        product = plan_rows.backward_input(g, _lanes(dy.dtype), dot.VECTORS, dot.SLIDES)
-        if product is not None:
-            return rows.multiply(dy, w, None, dx, product)
         if pointwise.serves(g):
             return pointwise.backward_input(dy, w, dx, g)
         super().conv_backward_input(dy, w, dx, g)
 
-    def conv_backward_weight(self, x, dy, dw, db, g):
-        product = plan_rows.backward_weight(g, _lanes(x.dtype), dot.DOTS, dot.SLIDE_DOTS)
-        if product is not None:
-            return rows.add(x, dy, dw, db, product)
-        super().conv_backward_weight(x, dy, dw, db, g)
+
+class _Numba(FewChannels, _Planes):
+    """Few channels a group come first."""
 
 
-def _lanes(dtype):
-    return isa.VECTOR_BYTES // dtype.itemsize
-
-
-_contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address)
+_contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS, dot.SLIDES,
+                   dot.SLIDE_DOTS)
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight

@@ -4,14 +4,9 @@ A work item is an image, a group and a strip of positions. The items are dealt t
 since a chunk needs a scratch of its own; what an item computes does not depend on its chunk.
 """
 
-import numpy as np
-
-from fastconv.backends.engine import STRETCH, Workspace, address
-from fastconv.backends.numba.conv import add_up
 from fastconv.backends.numba.dot import VECTORS, dots, line, slide, slide_dots, split, total, weave, window
-from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, run, shift, stack
+from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.tile import lanes
-from fastconv.backends.threads import get_num_threads
 
 
 @helper
@@ -280,29 +275,3 @@ def _dots(source, pitch, dy, plane, rows, width, filters, steps, taps, ones, one
         for j in range(mr):
             dots(1, 1, rows, width, dy, shift(row, j), width, ones, one, 0,
                  shift(sums, (all_filters * steps + m + j) * lane), 1)
-
-
-def multiply(source, w, bias, out, product):
-    """The forward pass or the input gradient that `product`, a `plan_rows.Rows`, describes."""
-    chunks = min(get_num_threads(), product.items)
-    space = Workspace(chunks * product.space, out.dtype, address)
-    arrays = source, w, bias, out, space, product.col_a, product.col_b, product.phases
-    run(multiply_rows, chunks, _args(arrays, chunks, *product.args), out.dtype, chunks, product.work)
-
-
-def add(x, dy, dw, db, product):
-    """The weight gradient, and the bias gradient unless `db` is None, that `product`, a `plan_rows.Dots`, describes."""
-    chunks, splits = min(get_num_threads(), product.items), product.splits
-    space = Workspace(chunks * product.space, dw.dtype, address)
-    results = [dw] if db is None else [dw, db]
-    parts = results if splits == 1 else [Workspace(splits * out.size, out.dtype, address) for out in results]
-    arrays = x, dy, parts[0], parts[1] if db is not None else None, space, product.taps
-    run(add_rows, chunks, _args(arrays, chunks, *product.args), dw.dtype, chunks, product.work)
-    if splits > 1:
-        for part, out in zip(parts, results, strict=True):
-            run(add_up, -(-out.size // STRETCH), _args((part, out), splits, out.size), out.dtype, chunks,
-                splits * out.size)
-
-
-def _args(arrays, *sizes):
-    return np.array([*map(address, arrays), *sizes], np.int64)
