@@ -2,7 +2,7 @@
  * Convolutions of few channels a group for one type of ELEMENT: vectors of positions next to each other in a row.
  * fastconv/backends/plan_rows.py says when, and in what strips; tile.c includes this once for each type.
  *
- * A work item is an image, a group and a strip of positions. The items are dealt to as many chunks as there are threads,
+ * A work item is an image, a group and a strip of positions. Items are dealt to as many chunks as there are threads,
  * since a chunk needs a scratch of its own; what an item computes does not depend on its chunk.
  */
 
@@ -13,21 +13,46 @@
 
 INLINE ptrdiff_t NAME(clip)(ptrdiff_t value) { return value < 0 ? 0 : value > LANES ? LANES : value; }
 
-/* line[first ...], of which the lanes outside 0 .. `width` are zeros: nothing there is read. */
+/* Which lanes of line[first ...] are inside 0 .. `width`, and the vector of those, with zeros for what is not read. */
+#if defined(__AVX512F__)
+
+typedef unsigned NAME(Mask);
+
+INLINE NAME(Mask) NAME(inside)(ptrdiff_t first, ptrdiff_t width)
+{
+    return ((1u << NAME(clip)(width - first)) - 1) & ~((1u << NAME(clip)(-first)) - 1);
+}
+
+INLINE VECTOR NAME(load_masked)(const ELEMENT *line, ptrdiff_t first, NAME(Mask) mask)
+{
+    return (VECTOR)PASTE(_mm512_maskz_loadu, PRECISION)(mask, line + first);
+}
+
+#elif defined(__AVX2__)
+
+typedef NAME(Lanes) NAME(Mask);
+
+INLINE NAME(Mask) NAME(inside)(ptrdiff_t first, ptrdiff_t width)
+{
+    const NAME(Lanes) lane = {EACH_LANE(OWN_LANE, 0)};
+    return (lane >= (INTEGER)NAME(clip)(-first)) & (lane < (INTEGER)NAME(clip)(width - first));
+}
+
+INLINE VECTOR NAME(load_masked)(const ELEMENT *line, ptrdiff_t first, NAME(Mask) mask)
+{
+    return (VECTOR)PASTE(_mm256_maskload, PRECISION)(line + first, (__m256i)mask);
+}
+
+#endif
+
 INLINE VECTOR NAME(load_inside)(const ELEMENT *line, ptrdiff_t first, ptrdiff_t width)
 {
     if (first >= 0 && first + LANES <= width) return LOAD(line + first);
-    const ptrdiff_t low = NAME(clip)(-first), high = NAME(clip)(width - first);
-    if (low >= high) return (VECTOR){0};
-#if defined(__AVX512F__)
-    return (VECTOR)PASTE(_mm512_maskz_loadu, PRECISION)(((1u << high) - 1) & ~((1u << low) - 1), line + first);
-#elif defined(__AVX2__)
-    const NAME(Lanes) lane = {EACH_LANE(OWN_LANE, 0)};
-    return (VECTOR)PASTE(_mm256_maskload, PRECISION)(line + first,
-                                                     (__m256i)((lane >= (INTEGER)low) & (lane < (INTEGER)high)));
+#if defined(__AVX2__)
+    return NAME(load_masked)(line, first, NAME(inside)(first, width));
 #else
     ELEMENT every[LANES] = {0};
-    for (ptrdiff_t j = low; j < high; j++) every[j] = line[first + j];
+    for (ptrdiff_t j = NAME(clip)(-first); j < LANES && first + j < width; j++) every[j] = line[first + j];
     return LOAD(every);
 #endif
 }
@@ -177,6 +202,191 @@ static void NAME(lines)(ptrdiff_t together, ptrdiff_t columns, ptrdiff_t steps, 
     }
 }
 
+/*
+ * Slide a kernel of N x N taps down a stripe of NV vectors of results, reading the plane b in place:
+ *
+ *     c[p * pitch + j] = start + sum of a[col_a[r * N + s]] * b[p * STRIDE + r - top, j * STRIDE + s - left]
+ *
+ * for p < `rows`, with zeros around b. A row of b is read once for all the rows of c that it belongs to; `zeros` is one
+ * of zeros. The last vector starts at `last`, and `written` elements of it are written.
+ */
+#if defined(__AVX2__)
+
+/* Add a row of b, the row `oldest` of those that the oldest row of c meets; sum[i] is that of the i-th oldest. */
+INLINE void NAME(slide_row)(const int N, const int STRIDE, const int NV, const int oldest, VECTOR sum[][4],
+                            const ELEMENT *restrict tap, const ELEMENT *restrict line, ptrdiff_t left, ptrdiff_t last,
+                            const NAME(Mask) *restrict first_mask, const NAME(Mask) *restrict last_mask)
+{
+    UNROLLED for (int j = 0; j < NV; j++) {
+        const ptrdiff_t begin = (j < NV - 1 ? j * LANES : last) * STRIDE - left;
+        /* Only the outer vectors can reach beyond a row. */
+        const NAME(Mask) *mask = j == NV - 1 ? last_mask : first_mask;
+        const int whole = j > 0 && j < NV - 1;
+        VECTOR operand[8];
+        UNROLLED for (int s = 0; s < N; s += STRIDE) {
+            const VECTOR left_half = whole ? LOAD(line + begin + s) : NAME(load_masked)(line, begin + s, mask[s]);
+            if (STRIDE == 1) {
+                operand[s] = left_half;
+            } else {
+                const VECTOR right_half = whole ? LOAD(line + begin + s + LANES)
+                                                : NAME(load_masked)(line, begin + s + LANES, mask[s + 1]);
+                operand[s] = SHUFFLE(left_half, right_half, NAME(Lanes), EACH_LANE(EVEN_OF, 0));
+                operand[s + 1] = SHUFFLE(left_half, right_half, NAME(Lanes), EACH_LANE(ODD_OF, 0));
+            }
+        }
+        UNROLLED for (int i = 0; i < N; i++)
+            if (i * STRIDE <= oldest) {
+                /* Few vectors leave the chains of additions as what takes the time: a row gets its own. */
+                VECTOR found = NV == 1 ? (VECTOR){0} : sum[i][j];
+                UNROLLED for (int s = 0; s < N; s++) found += tap[(oldest - i * STRIDE) * N + s] * operand[s];
+                sum[i][j] = NV == 1 ? sum[i][j] + found : found;
+            }
+    }
+}
+
+INLINE void NAME(slide)(const int N, const int STRIDE, const int NV, const ELEMENT *restrict a,
+                        const int64_t *restrict col_a, const ELEMENT *restrict b, ptrdiff_t height, ptrdiff_t width,
+                        ptrdiff_t top, ptrdiff_t left, const ELEMENT *restrict zeros, ELEMENT start,
+                        ELEMENT *restrict c, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t last, ptrdiff_t written)
+{
+    ELEMENT tap[49];
+    VECTOR sum[8][4];
+    NAME(Mask) first_mask[8], last_mask[8];
+    for (int t = 0; t < N * N; t++) tap[t] = a[col_a[t]];
+    UNROLLED for (int s = 0; s < N; s += STRIDE)
+        UNROLLED for (int part = 0; part < STRIDE; part++) {
+            const ptrdiff_t from = s + part * LANES - left;
+            first_mask[s + part] = NAME(inside)(from, width);
+            last_mask[s + part] = NAME(inside)(last * STRIDE + from, width);
+        }
+    UNROLLED for (int i = 0; i < N; i++)
+        UNROLLED for (int j = 0; j < NV; j++) sum[i][j] = (VECTOR){0} + start;
+#define SLIDE_ROW(index, h)                                                                                           \
+    {                                                                                                                 \
+        const ptrdiff_t at = (index) - top;                                                                           \
+        const ELEMENT *line = at >= 0 && at < height ? b + at * width : zeros;                                        \
+        NAME(slide_row)(N, STRIDE, NV, h, sum, tap, line, left, last, NV == 1 ? last_mask : first_mask, last_mask);   \
+    }
+    UNROLLED for (int h = 0; h < N - STRIDE; h++) SLIDE_ROW(h, h)
+    ROLLED for (ptrdiff_t p = 0; p < rows; p++) {
+        UNROLLED for (int h = N - STRIDE; h < N; h++) SLIDE_ROW(p * STRIDE + h, h)
+        ELEMENT *target = c + p * pitch;
+        UNROLLED for (int j = 0; j < NV - 1; j++) STORE(sum[0][j], target + j * LANES);
+        if (written == LANES)
+            STORE(sum[0][NV - 1], target + last);
+        else
+            NAME(store_part)(sum[0][NV - 1], target + last, written);
+        UNROLLED for (int i = 0; i < N; i++)
+            UNROLLED for (int j = 0; j < NV; j++)
+                sum[i][j] = (i + 1) * STRIDE < N ? sum[i + 1][j] : (VECTOR){0} + start;
+    }
+#undef SLIDE_ROW
+}
+
+#define DEFINE_SLIDE(N, STRIDE, NV)                                                                                   \
+    static __attribute__((noinline)) void NAME(slide_##N##_##STRIDE##_##NV)(                                          \
+        const ELEMENT *a, const int64_t *col_a, const ELEMENT *b, ptrdiff_t height, ptrdiff_t width, ptrdiff_t top,   \
+        ptrdiff_t left, const ELEMENT *zeros, ELEMENT start, ELEMENT *c, ptrdiff_t pitch, ptrdiff_t rows,             \
+        ptrdiff_t last, ptrdiff_t written)                                                                            \
+    {                                                                                                                 \
+        NAME(slide)(N, STRIDE, NV, a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last,         \
+                    written);                                                                                         \
+    }
+
+#define SLIDE_CASE(N, STRIDE, NV)                                                                                     \
+    case (N * 4 + STRIDE) * 8 + NV:                                                                                   \
+        NAME(slide_##N##_##STRIDE##_##NV)(a, col_a, b, height, width, top - row * stride, left - q * stride, zeros,   \
+                                          start, c + q, out_width, rows, last, written);                              \
+        break;
+
+#define FOR_EACH_SLIDE_OF_2(use)                                                                                      \
+    use(3, 1, 1) use(3, 1, 2) use(3, 2, 1) use(3, 2, 2) use(5, 1, 1) use(5, 1, 2) use(5, 2, 1) use(5, 2, 2)           \
+        use(7, 1, 1) use(7, 1, 2)
+#if VECTORS == 4
+#define FOR_EACH_SLIDE(use)                                                                                           \
+    FOR_EACH_SLIDE_OF_2(use) use(3, 1, 3) use(3, 1, 4) use(3, 2, 3) use(3, 2, 4)
+#else
+#define FOR_EACH_SLIDE(use) FOR_EACH_SLIDE_OF_2(use)
+#endif
+
+FOR_EACH_SLIDE(DEFINE_SLIDE)
+
+/*
+ * `rows` rows of results of a kernel without gaps, from row `row` on, in stripes whose last vectors overlap. `kernel`
+ * holds the taps down and across, the stride, the most vectors, and the zeros above and to the left.
+ */
+static void NAME(stripes)(const int64_t *kernel, const ELEMENT *a, const int64_t *col_a, const ELEMENT *b,
+                          ptrdiff_t height, ptrdiff_t width, ptrdiff_t row, const ELEMENT *zeros, ELEMENT start,
+                          ELEMENT *c, ptrdiff_t out_width, ptrdiff_t rows)
+{
+    const ptrdiff_t stride = kernel[2], most = kernel[3], top = kernel[4], left = kernel[5];
+    const ptrdiff_t vectors = (out_width + LANES - 1) / LANES, written = out_width < LANES ? out_width : LANES;
+    ptrdiff_t first = 0;
+    for (ptrdiff_t tiles = (vectors + most - 1) / most; tiles > 0; tiles--) {
+        const ptrdiff_t here = (vectors - first + tiles - 1) / tiles, q = first * LANES;
+        const ptrdiff_t last = tiles > 1 ? (here - 1) * LANES : (out_width > LANES ? out_width - LANES : 0) - q;
+        first += here;
+        switch ((kernel[0] * 4 + stride) * 8 + here) { FOR_EACH_SLIDE(SLIDE_CASE) }
+    }
+}
+
+/*
+ * Add to 3 x 3 vectors of sums over a stripe of one vector, and to one more the sums of y:
+ *
+ *     sums[r * 3 + s] += y[p * pitch + j] * x[p + r - top, j + s - left]     p < rows, j < count
+ *
+ * with zeros around the plane x. A row of x is read once for all the taps that it meets.
+ */
+static __attribute__((noinline)) void NAME(slide_dots)(const ELEMENT *restrict x, ptrdiff_t height, ptrdiff_t width,
+                                                       ptrdiff_t top, ptrdiff_t left, const ELEMENT *restrict zeros,
+                                                       const ELEMENT *restrict y, ptrdiff_t pitch, ptrdiff_t rows,
+                                                       ptrdiff_t count, ELEMENT *restrict sums)
+{
+    const NAME(Mask) mask = NAME(inside)(0, count);
+    NAME(Mask) masks[3];
+    VECTOR line[3][3], sum[10];
+    UNROLLED for (int s = 0; s < 3; s++) masks[s] = mask & NAME(inside)(s - left, width);
+    UNROLLED for (int t = 0; t < 10; t++) sum[t] = LOAD(sums + t * LANES);
+#define READ_ROW(r, index)                                                                                            \
+    {                                                                                                                 \
+        const ptrdiff_t at = (index) - top;                                                                           \
+        const ELEMENT *start = at >= 0 && at < height ? x + at * width : zeros;                                       \
+        UNROLLED for (int s = 0; s < 3; s++) line[r][s] = NAME(load_masked)(start, s - left, masks[s]);               \
+    }
+    READ_ROW(0, 0)
+    READ_ROW(1, 1)
+    ROLLED for (ptrdiff_t p = 0; p < rows; p++) {
+        READ_ROW(2, p + 2)
+        const VECTOR factor = NAME(load_masked)(y, p * pitch, mask);
+        /* Stripe by stripe, the hardware foresees no more than a line; the next planes follow these. */
+        __builtin_prefetch((const char *)((uintptr_t)y + (p + rows) * pitch * sizeof(ELEMENT)));
+        __builtin_prefetch((const char *)((uintptr_t)x + ((p + height) * width + 2 - left) * sizeof(ELEMENT)));
+        UNROLLED for (int r = 0; r < 3; r++)
+            UNROLLED for (int s = 0; s < 3; s++) sum[r * 3 + s] += factor * line[r][s];
+        sum[9] += factor;
+        UNROLLED for (int r = 0; r < 2; r++)
+            UNROLLED for (int s = 0; s < 3; s++) line[r][s] = line[r + 1][s];
+    }
+#undef READ_ROW
+    UNROLLED for (int t = 0; t < 10; t++) STORE(sum[t], sums + t * LANES);
+}
+
+#define SLIDING(flag) ((flag) != 0)
+#else
+/* The planner is told that nothing slides. */
+#define SLIDING(flag) 0
+INLINE void NAME(stripes)(const int64_t *kernel, const ELEMENT *a, const int64_t *col_a, const ELEMENT *b,
+                          ptrdiff_t height, ptrdiff_t width, ptrdiff_t row, const ELEMENT *zeros, ELEMENT start,
+                          ELEMENT *c, ptrdiff_t out_width, ptrdiff_t rows)
+{
+}
+INLINE void NAME(slide_dots)(const ELEMENT *x, ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left,
+                             const ELEMENT *zeros, const ELEMENT *y, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t count,
+                             ELEMENT *sums)
+{
+}
+#endif
+
 /* Join the rows that hold the results of each position modulo `step`; whole vectors of them are read. */
 static void NAME(weave)(const ELEMENT *parts, ptrdiff_t pitch, ptrdiff_t step, ELEMENT *target, ptrdiff_t width)
 {
@@ -216,11 +426,13 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
     const ptrdiff_t copied = a[37], depth = a[38], rows = a[39], across = a[40], down = a[41];
     const ptrdiff_t slices = a[42], lines = a[43], parts = a[44], pitch = a[45], filled = a[46];
     const ptrdiff_t slice_stride = a[48], row_stride = a[49];
+    const int sliding = SLIDING(a[50]);
     const int64_t *at_h = phases + 2 * phases_d, *at_w = at_h + 2 * phases_h, *starts = at_w + 2 * phases_w;
     int64_t row_a[8] = {0}, row_b[8] = {0}, row_c[8], row_y[8];
     ELEMENT start[8];
     for (ptrdiff_t chunk = begin; chunk < end; chunk++) {
         ELEMENT *scratch = space + chunk * space_size, *buffer = scratch + scratch_size;
+        if (sliding) memset(scratch, 0, scratch_size * sizeof(ELEMENT));
         for (ptrdiff_t item = chunk * items / chunks; item < (chunk + 1) * items / chunks; item++) {
             const ptrdiff_t strip = item % (across * down), rest = item / (across * down), group = rest % groups;
             const ptrdiff_t first_d = strip / down * depth, first_h = strip % down * rows;
@@ -240,6 +452,12 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
                     for (ptrdiff_t phase_h = 0; phase_h < phases_h; phase_h++) {
                         const ptrdiff_t count = at_h[2 * phase_h + 1];
                         const ptrdiff_t stop = first_h + rows < count ? first_h + rows : count;
+                        if (sliding) {
+                            NAME(stripes)(a + 50, w + group * group_stride, col_a, base + source_d, size[1], size[2],
+                                          first_h, scratch, bias ? bias[group] : 0,
+                                          out + rest * plane + (out_d + first_h) * width, width, stop - first_h);
+                            continue;
+                        }
                         for (ptrdiff_t block = first_h; block < stop; block += columns == 1 ? together : 1)
                             for (ptrdiff_t m = 0; m < columns; m += together) {
                                 for (ptrdiff_t j = 0; j < together; j++) {
@@ -339,6 +557,8 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const ptrdiff_t copied = a[31], depth = a[32], rows = a[33], across = a[34], down = a[35];
     const ptrdiff_t slices = a[36], lines = a[37], parts = a[38], pitch = a[39], filled = a[40];
     const ptrdiff_t slice_stride = a[42], row_stride = a[43], together = a[44];
+    const int sliding = SLIDING(a[45]);
+    const ptrdiff_t top = a[49], left = a[50];
     const ptrdiff_t plane = out_depth * height * width, units = images * across * down;
     const ptrdiff_t all_filters = (filters + mr - 1) / mr * mr, all_steps = (steps + nr - 1) / nr * nr;
     const ptrdiff_t sums_size = all_filters * (all_steps + 1) * LANES;
@@ -347,6 +567,7 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     for (ptrdiff_t chunk = begin; chunk < end; chunk++) {
         ELEMENT *scratch = space + chunk * space_size, *ones = scratch + scratch_size, *every = ones + ones_size;
         for (ptrdiff_t j = 0; j < ones_size; j++) ones[j] = 1;
+        if (sliding) memset(scratch, 0, scratch_size * sizeof(ELEMENT));
         ptrdiff_t count;
         for (ptrdiff_t item = chunk * items / chunks, last = (chunk + 1) * items / chunks; item < last; item += count) {
             /* Some groups at a time, so that x and dy are read in the order in which they lie in memory. */
@@ -372,8 +593,14 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
                     }
                     for (ptrdiff_t i = first_d; i < first_d + depth && i < out_depth; i++) {
                         const ELEMENT *grads = dy + number * filters * plane + (i * height + first_h) * width;
-                        const ELEMENT *from = base + (i * stride_d - origin[0]) * slice_stride
-                                            + (first_h * stride_h - origin[1]) * row_stride;
+                        const ELEMENT *from = base + (i * stride_d - origin[0]) * slice_stride;
+                        if (sliding) {
+                            for (ptrdiff_t q = 0; q < width; q += LANES)
+                                NAME(slide_dots)(from, size[1], size[2], top - first_h, left - q, scratch, grads + q,
+                                                 width, here, width - q < LANES ? width - q : LANES, sums);
+                            continue;
+                        }
+                        from += (first_h * stride_h - origin[1]) * row_stride;
                         for (ptrdiff_t m = 0; m < all_filters; m += mr) {
                             for (ptrdiff_t r = 0; r < mr; r++) row[r] = (m + r < filters ? m + r : filters - 1) * plane;
                             for (ptrdiff_t t = 0; t < all_steps; t += nr)
@@ -393,7 +620,9 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
                 for (ptrdiff_t m = 0; m < filters; m++) {
                     for (ptrdiff_t t = 0; t < steps; t++)
                         dw[(group * filters + m) * steps + t] = NAME(total)(sums + (m * all_steps + t) * LANES);
-                    if (db) db[group * filters + m] = NAME(total)(sums + (all_filters * all_steps + m) * LANES);
+                    /* A kernel that slides has one filter: either way this is the vector behind those of the taps. */
+                    const ptrdiff_t behind = sliding ? steps : all_filters * all_steps + m;
+                    if (db) db[group * filters + m] = NAME(total)(sums + behind * LANES);
                 }
             }
         }
@@ -411,3 +640,8 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
 #undef FOR_EACH_DOTS
 #undef DEFINE_DOTS
 #undef DOTS_CASE
+#undef DEFINE_SLIDE
+#undef SLIDE_CASE
+#undef FOR_EACH_SLIDE
+#undef FOR_EACH_SLIDE_OF_2
+#undef SLIDING

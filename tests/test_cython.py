@@ -81,6 +81,40 @@ for g in (*(by_name(name).with_batch(2).geometry() for name in {WINOGRAD_CASES!r
     assert not ran & {{"multiply", "multiply_weight"}}, g
 print(json.dumps([sorted(ran), errors]))
 """
+# The same for convolutions of few channels a group, in both types, and the largest error of each. By turns: kernels
+# that slide and others, strides, groups of several channels, a first layer, rows of fewer elements than a vector.
+ROWS = f"""
+import json
+import numpy as np
+from fastconv import geometry
+from fastconv.backends import cython, tensordot
+
+def record(kernel, *rest):
+    ran.add(kernel)
+    run(kernel, *rest)
+
+ran, run, errors = set(), cython._contract.run, {{dtype: 0.0 for dtype in {tuple(TOLERANCES)!r}}}
+cython._contract.run = record
+for x_shape, w_shape, stride, padding, groups in (
+        *(((2, 4, 17, width), (4, 1, n, n), stride, n // 2, 4)
+          for width in (5, 33, 90) for n in (3, 5, 7) for stride in (1, 2)),
+        ((2, 6, 19, 70), (6, 2, 5, 5), 3, 2, 3), ((2, 8, 20, 56), (8, 4, 3, 3), 1, 1, 2),
+        ((2, 3, 30, 90), (24, 3, 7, 7), 2, 3, 1)):
+    g = geometry.conv("conv2d", x_shape, w_shape, stride=stride, padding=padding, groups=groups)
+    rng = np.random.default_rng(4)
+    for dtype in errors:
+        given = [rng.standard_normal(shape) for shape in (g.x_shape, g.w_shape, (g.k,), g.y_shape)]
+        results = []
+        for backend, type_ in ((cython, dtype), (tensordot, np.float64)):
+            x, w, bias, dy = (a.astype(type_) for a in given)
+            y, dx, dw, db = (np.full_like(a, np.nan) for a in (dy, x, w, bias))
+            backend.conv_forward(x, w, bias, y, g)
+            backend.conv_backward_input(dy, w, dx, g)
+            backend.conv_backward_weight(x, dy, dw, db, g)
+            results.append((y, dx, dw, db))
+        errors[dtype] = float(max(errors[dtype], *(abs(a - b).max() / abs(b).max() for a, b in zip(*results))))
+print(json.dumps([sorted(ran), errors]))
+"""
 # Prints whether every row of windows, of any width and stride, has the maxima, places and means of the NumPy backend.
 POOL = f"""
 import numpy as np
@@ -136,6 +170,13 @@ def test_winograd_on_every_instruction_set(fresh, isa):
     assert {"winograd_weights", "winograd", "winograd_gradient", "sum_planes"} <= set(ran)
     assert len(errors) == 4 * (len(WINOGRAD_CASES) + 2)
     assert max(errors) < 1e-5
+
+
+@pytest.mark.parametrize("isa", SUPPORTED)
+def test_few_channels_on_every_instruction_set(fresh, isa):
+    ran, errors = json.loads(fresh(ROWS, FASTCONV_ISA=isa))
+    assert {"multiply_rows", "add_rows"} <= set(ran)
+    assert [dtype for dtype, error in errors.items() if not error < TOLERANCES[dtype]] == []
 
 
 @pytest.mark.parametrize("isa", SUPPORTED)
@@ -221,7 +262,7 @@ def shared(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
-@pytest.mark.parametrize("case", ["resnet_7", "single_56"])
+@pytest.mark.parametrize("case", ["resnet_7", "single_56", "mobile_dw3", "resnext_g32"])
 def test_the_same_bits_for_any_number_of_threads(monkeypatch, shared, dtype, case):
     g = by_name(case).with_batch(2).geometry()
     expected = compute(g, dtype)
