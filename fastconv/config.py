@@ -20,11 +20,21 @@ def versions():
     return found
 
 
+def cpu_features():
+    """Names of the CPU's vector instruction sets, as NumPy found them; none where this NumPy does not say."""
+    try:
+        from numpy._core._multiarray_umath import __cpu_features__ as features
+    except ImportError:
+        return []
+    told = ("SSE", "AVX", "FMA", "NEON", "ASIMD", "SVE", "VSX", "RVV", "LSX")
+    return [name for name, present in features.items() if present and name.startswith(told)]
+
+
 def show_config(file=None):
     """Print versions, the CPU's features, the backends found (and why any is missing) and the number of threads."""
     lines = [f"{name:12s}{version or 'not installed'}" for name, version in versions().items()]
     lines += ["", f"machine     {platform.machine()}, {threads.cores()} cores, {threads.get_num_threads()} threads in "
-                  "use"]
+                  "use", f"features    {' '.join(cpu_features()) or 'unknown'}"]
     missing = backends.available()
     for name, why in missing.items():
         if why is None:

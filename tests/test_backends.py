@@ -235,7 +235,7 @@ def test_show_config(capsys):
     assert ["fastconv", fastconv.__version__] in lines
     assert ["backend", "tensordot"] in lines
     assert ["precision", "highest"] in lines
-    assert {line[0] for line in lines if line} >= {*NAMES, "python", "numpy", "torch", "machine"}
+    assert {line[0] for line in lines if line} >= {*NAMES, "python", "numpy", "torch", "machine", "features"}
 
 
 def test_warmup_of_a_backend_without_compiler():
