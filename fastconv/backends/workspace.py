@@ -77,5 +77,6 @@ class Workspace:
         self.address = first + -first % 64
 
     def __del__(self):
-        if self._bytes >= LEAST:
+        # None where there was no memory left for it.
+        if self._bytes >= LEAST and self._piece is not None:
             _pool.give(self._bytes, self._piece)
