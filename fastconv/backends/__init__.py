@@ -74,6 +74,15 @@ def current():
     return get(_override.get() or _chosen or _default())
 
 
+def extra(name):
+    """A kernel beyond the contract, of the backend in force; None where it has none of that name.
+
+    What can be written in the array's own namespace is, in `fastconv.functional`; a backend may bring a faster form of
+    it, which that function then calls.
+    """
+    return getattr(current(), name, None)
+
+
 def current_name():
     """The name of the backend in force."""
     return current().__name__.rpartition(".")[2]
