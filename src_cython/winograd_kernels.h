@@ -119,16 +119,22 @@ static void winograd_weights(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     }
 }
 
-/* Planes of (channels, height, width) elements, and the window of them that a block of tiles covers. */
+/* Planes of height x width elements, one a channel, `distance` apart, and the window of them that a block of tiles
+ * covers. */
 typedef struct {
-    ptrdiff_t channels, height, width, tile_rows, tile_columns;
+    ptrdiff_t channels, distance, height, width, tile_rows, tile_columns;
 } Window;
+
+/* The third dimension: slice o of a result meets the slices o * stride - front + t * step of the source, t < taps. */
+typedef struct {
+    ptrdiff_t taps, size, output, front, stride, step;
+} Depth;
 
 /* The window at (top, left) of up to LANES planes, turned to (row, column, channel) with zeros outside the planes. */
 static void turn(const float *source, ptrdiff_t channels, const Window *window, ptrdiff_t top, ptrdiff_t left,
                  ptrdiff_t rows, ptrdiff_t columns, float *slab)
 {
-    const ptrdiff_t height = window->height, width = window->width, plane = height * width;
+    const ptrdiff_t height = window->height, width = window->width;
     const ptrdiff_t first = smaller(larger(0, -left), columns);
     const ptrdiff_t last = larger(first, smaller(columns, width - left));
     for (ptrdiff_t i = 0; i < rows; i++) {
@@ -143,7 +149,7 @@ static void turn(const float *source, ptrdiff_t channels, const Window *window, 
         for (ptrdiff_t next = first; next < last; next += LANES) {
             /* The last block ends with the line, and does again what overlaps the one before. */
             const ptrdiff_t j = smaller(next, larger(first, last - LANES));
-            transpose_lanes_float(channels, smaller(LANES, last - j), LANES, from + j, plane, line + j * LANES, LANES,
+            transpose_lanes_float(channels, smaller(LANES, last - j), LANES, from + j, window->distance, line + j * LANES, LANES,
                                   0);
         }
         memset(line + last * LANES, 0, (columns - last) * LANES * sizeof(float));
@@ -159,7 +165,7 @@ INLINE void spread(Transform *transform, ptrdiff_t size, const float *source, co
     const ptrdiff_t tile_rows = window->tile_rows, tile_columns = window->tile_columns;
     const ptrdiff_t rows = 4 * tile_rows + size - 4, columns = 4 * tile_columns + size - 4;
     for (ptrdiff_t c = 0; c < window->channels; c += LANES) {
-        turn(source + c * window->height * window->width, smaller(LANES, window->channels - c), window, top, left,
+        turn(source + c * window->distance, smaller(LANES, window->channels - c), window, top, left,
              rows, columns, slab);
         for (ptrdiff_t i = 0; i < tile_rows; i++)
             for (ptrdiff_t j = 0; j < tile_columns; j++)
@@ -168,10 +174,21 @@ INLINE void spread(Transform *transform, ptrdiff_t size, const float *source, co
     }
 }
 
-static void spread_input(const float *source, const Window *window, ptrdiff_t top, ptrdiff_t left, float *slab,
-                         float *target, ptrdiff_t point, ptrdiff_t pitch)
+/* The slices of a volume that slice o of the result meets, one after the other; zeros for those outside. */
+static void spread_input(const float *source, const Window *window, const Depth *depth, ptrdiff_t o, ptrdiff_t top,
+                         ptrdiff_t left, float *slab, float *target, ptrdiff_t point, ptrdiff_t pitch)
 {
-    spread(transform_input, 6, source, window, top, left, slab, target, point, pitch);
+    const ptrdiff_t each = pitch / depth->taps, tiles = window->tile_rows * window->tile_columns;
+    for (ptrdiff_t t = 0; t < depth->taps; t++, target += each) {
+        const ptrdiff_t d = o * depth->stride - depth->front + t * depth->step;
+        if (d >= 0 && d < depth->size)
+            spread(transform_input, 6, source + d * window->height * window->width, window, top, left, slab, target,
+                   point, pitch);
+        else
+            for (ptrdiff_t xi = 0; xi < POINTS; xi++)
+                for (ptrdiff_t i = 0; i < tiles; i++)
+                    memset(target + xi * point + i * pitch, 0, each * sizeof(float));
+    }
 }
 
 static void spread_grad_output(const float *source, const Window *window, ptrdiff_t top, ptrdiff_t left, float *slab,
@@ -183,7 +200,8 @@ static void spread_grad_output(const float *source, const Window *window, ptrdif
 /* Of a block's products, the rows of 4 x 4 outputs of each of its tiles: out[filter][p][q], with the bias added. */
 static void gather(const float *products, ptrdiff_t product_point, ptrdiff_t panel_width, ptrdiff_t wide,
                    ptrdiff_t tile_rows, ptrdiff_t tile_columns, float *outputs, float *target, ptrdiff_t first_row,
-                   ptrdiff_t first_column, ptrdiff_t out_height, ptrdiff_t out_width, const float *bias)
+                   ptrdiff_t first_column, ptrdiff_t out_height, ptrdiff_t out_width, ptrdiff_t out_distance,
+                   const float *bias)
 {
     const ptrdiff_t columns = smaller(4 * tile_columns, out_width - first_column);
     for (ptrdiff_t i = 0; i < tile_rows; i++) {
@@ -194,7 +212,7 @@ static void gather(const float *products, ptrdiff_t product_point, ptrdiff_t pan
         const ptrdiff_t p = first_row + 4 * i;
         for (ptrdiff_t r = 0; r < smaller(4, out_height - p); r++)
             transpose_float(columns, wide, outputs + r * 4 * tile_columns * panel_width, panel_width,
-                            target + (p + r) * out_width + first_column, out_height * out_width, bias);
+                            target + (p + r) * out_width + first_column, out_distance, bias);
     }
 }
 
@@ -214,6 +232,8 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const ptrdiff_t pitch = a[24], point = a[25], product_point = a[26], chunk = a[27], work_size = a[31];
     const ptrdiff_t parts = a[32], count = a[33], weight_point = a[34], fused = a[35], flipped = a[36];
     const ptrdiff_t step = flipped ? -panel_width : panel_width;
+    const Depth depth = {a[38], a[39], a[40], a[41], a[42], a[43]};
+    const ptrdiff_t steps = channels * depth.taps;
     /* The part of the work that begins here tells which of the `parts` workspaces is this thread's. */
     float *slab = (float *)a[6] + (begin * parts + count - 1) / count * work_size;
     float *points = slab + a[28], *products = slab + a[29], *outputs = slab + a[30], *own = slab + a[37];
@@ -231,33 +251,36 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
         rest /= blocks_h;
         const ptrdiff_t image = rest % image_blocks * together, group = rest / image_blocks;
         const ptrdiff_t here = smaller(together, images - image);
-        const Window window = {channels, height, width, smaller(block_h, tiles_h - tile_h),
+        const Window window = {channels, depth.size * plane, height, width, smaller(block_h, tiles_h - tile_h),
                                smaller(block_w, tiles_w - tile_w)};
         const ptrdiff_t each = window.tile_rows * window.tile_columns, tiles = here * each;
         for (ptrdiff_t n = 0; n < here; n++)
-            spread_input(source + ((image + n) * groups + group) * channels * plane, &window, 4 * tile_h - top,
-                         4 * tile_w - left, slab, points + n * each * pitch, point, pitch);
+            spread_input(source + ((image + n) / depth.output * groups + group) * channels * depth.size * plane,
+                         &window, &depth, (image + n) % depth.output, 4 * tile_h - top, 4 * tile_w - left, slab,
+                         points + n * each * pitch, point, pitch);
         for (ptrdiff_t i = 0; i < tiles + MAX_TILE_ROWS; i++) row[i] = smaller(i, tiles - 1) * pitch;
         for (ptrdiff_t block = first_panel; block < last_panel; block++) {
             const ptrdiff_t column = block * panel_width, wide = smaller(filters - column, panel_width);
             const float *panel = panels + (group * panel_count + block)
-                                          * (fused ? channels * 9 * panel_width : POINTS * weight_point);
-            for (ptrdiff_t c = 0; c < channels; c += chunk) {
-                const ptrdiff_t some = smaller(chunk, channels - c);
+                                          * (fused ? steps * 9 * panel_width : POINTS * weight_point);
+            for (ptrdiff_t c = 0; c < steps; c += chunk) {
+                const ptrdiff_t some = smaller(chunk, steps - c);
                 const float *weights = fused ? own : panel + c * panel_width;
                 for (ptrdiff_t i = 0; fused && i < some; i++)
                     for (ptrdiff_t j = 0; j < wide; j += LANES)
                         transform_weight(panel + ((c + i) * 9 + (flipped ? 8 : 0)) * panel_width + j, 3 * step, step,
                                          own + i * panel_width + j, 6 * weight_point, weight_point);
                 for (ptrdiff_t xi = 0; xi < POINTS; xi++)
-                    multiply_float(tiles, wide, some, points + xi * point + c, row, col_a, weights + xi * weight_point,
+                    multiply_float(tiles, wide, some, points + xi * point, row, col_a + c, weights + xi * weight_point,
                                    col_b, products + xi * product_point, panel_width, c > 0);
             }
-            for (ptrdiff_t n = 0; n < here; n++)
+            for (ptrdiff_t n = 0; n < here; n++) {
+                const ptrdiff_t of = (image + n) / depth.output * groups + group, o = (image + n) % depth.output;
                 gather(products + n * each * panel_width, product_point, panel_width, wide, window.tile_rows,
                        window.tile_columns, outputs,
-                       out + (((image + n) * groups + group) * filters + column) * out_plane, 4 * tile_h, 4 * tile_w,
-                       out_height, out_width, bias ? bias + group * filters + column : 0);
+                       out + ((of * filters + column) * depth.output + o) * out_plane, 4 * tile_h, 4 * tile_w,
+                       out_height, out_width, depth.output * out_plane, bias ? bias + group * filters + column : 0);
+            }
         }
     }
 }
@@ -267,13 +290,16 @@ static void winograd_gradient(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
 {
     const float *source = (const float *)a[0], *grads = (const float *)a[1];
     float *out = (float *)a[2];
-    const ptrdiff_t images = a[4], groups = a[5], channels = a[6], filters = a[7], height = a[8], width = a[9];
-    const ptrdiff_t top = a[10], left = a[11], out_height = a[12], out_width = a[13], tiles_h = a[14], tiles_w = a[15];
-    const ptrdiff_t block_h = a[16], block_w = a[17], together = a[18], panel_width = a[19], run = a[20];
-    const ptrdiff_t pitch = a[21], point = a[22], product_point = a[23], splits = a[24], grad_point = a[27];
-    const ptrdiff_t work_size = a[29], parts = a[30], count = a[31];
-    float *slab = (float *)a[3] + (begin * parts + count - 1) / count * work_size;
-    float *points = slab + a[25], *grad_points = slab + a[26], *products = slab + a[28];
+    const int64_t *natural = (const int64_t *)a[3];
+    const ptrdiff_t images = a[5], groups = a[6], channels = a[7], filters = a[8], height = a[9], width = a[10];
+    const ptrdiff_t top = a[11], left = a[12], out_height = a[13], out_width = a[14], tiles_h = a[15], tiles_w = a[16];
+    const ptrdiff_t block_h = a[17], block_w = a[18], together = a[19], panel_width = a[20], run = a[21];
+    const ptrdiff_t pitch = a[22], point = a[23], product_point = a[24], splits = a[25], grad_point = a[28];
+    const ptrdiff_t work_size = a[30], parts = a[31], count = a[32];
+    const Depth depth = {a[33], a[34], a[35], a[36], a[37], a[38]};
+    const ptrdiff_t steps = channels * depth.taps;
+    float *slab = (float *)a[4] + (begin * parts + count - 1) / count * work_size;
+    float *points = slab + a[26], *grad_points = slab + a[27], *products = slab + a[29];
     const ptrdiff_t panel_count = parts_of(filters, panel_width), runs = parts_of(panel_count, run);
     const ptrdiff_t blocks_h = parts_of(tiles_h, block_h), blocks_w = parts_of(tiles_w, block_w);
     const ptrdiff_t blocks = parts_of(images, together) * blocks_h * blocks_w;
@@ -289,38 +315,41 @@ static void winograd_gradient(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
         for (ptrdiff_t block = first_block; block < last_block; block++) {
             const ptrdiff_t tile_w = block % blocks_w * block_w, tile_h = block / blocks_w % blocks_h * block_h;
             const ptrdiff_t image = block / blocks_w / blocks_h * together, here = smaller(together, images - image);
-            const Window window = {channels, height, width, smaller(block_h, tiles_h - tile_h),
+            const Window window = {channels, depth.size * plane, height, width, smaller(block_h, tiles_h - tile_h),
                                    smaller(block_w, tiles_w - tile_w)};
-            const Window grad_window = {run_filters, out_height, out_width, window.tile_rows, window.tile_columns};
+            const Window grad_window = {run_filters, depth.output * out_plane, out_height, out_width,
+                                        window.tile_rows, window.tile_columns};
             const ptrdiff_t each = window.tile_rows * window.tile_columns, tiles = here * each;
             for (ptrdiff_t n = 0; n < here; n++) {
-                const ptrdiff_t of = (image + n) * groups + group;
-                spread_input(source + of * channels * plane, &window, 4 * tile_h - top, 4 * tile_w - left, slab,
-                             points + n * each * pitch, point, pitch);
-                spread_grad_output(grads + (of * filters + first_filter) * out_plane, &grad_window, 4 * tile_h,
-                                   4 * tile_w, slab, grad_points + n * each * run_pitch, grad_point, run_pitch);
+                const ptrdiff_t of = (image + n) / depth.output * groups + group, o = (image + n) % depth.output;
+                spread_input(source + of * channels * depth.size * plane, &window, &depth, o, 4 * tile_h - top,
+                             4 * tile_w - left, slab, points + n * each * pitch, point, pitch);
+                spread_grad_output(grads + ((of * filters + first_filter) * depth.output + o) * out_plane,
+                                   &grad_window, 4 * tile_h, 4 * tile_w, slab, grad_points + n * each * run_pitch,
+                                   grad_point, run_pitch);
             }
             for (ptrdiff_t i = 0; i < tiles; i++) col_a[i] = i * pitch, col_b[i] = i * run_pitch;
             for (ptrdiff_t xi = 0; xi < POINTS; xi++)
                 for (ptrdiff_t k = 0; k < run_pitch; k += panel_width)
-                    for (ptrdiff_t c = 0; c < channels; c += MAX_CHANNELS) {
-                        const ptrdiff_t some = smaller(MAX_CHANNELS, channels - c);
-                        for (ptrdiff_t i = 0; i < some + MAX_TILE_ROWS; i++) rows[i] = c + smaller(i, some - 1);
+                    for (ptrdiff_t c = 0; c < steps; c += MAX_CHANNELS) {
+                        const ptrdiff_t some = smaller(MAX_CHANNELS, steps - c);
+                        for (ptrdiff_t i = 0; i < some + MAX_TILE_ROWS; i++)
+                            rows[i] = natural[c + smaller(i, some - 1)];
                         multiply_float(some, smaller(panel_width, run_filters - k), tiles, points + xi * point, rows,
                                        col_a, grad_points + xi * grad_point + k, col_b,
                                        products + xi * product_point + c * run_pitch + k, run_pitch,
                                        block > first_block);
                     }
         }
-        /* The slab is free now: LANES channels' gradients at a time, as (channel, tap) rows of `run_pitch` filters. */
-        float *target = out + ((split * groups + group) * filters + first_filter) * channels * 9;
-        for (ptrdiff_t c = 0; c < channels; c += LANES) {
-            const ptrdiff_t some = smaller(LANES, channels - c);
+        /* The slab is free now: gradients of LANES steps at a time, as (step, tap) rows of `run_pitch` filters. */
+        float *target = out + ((split * groups + group) * filters + first_filter) * steps * 9;
+        for (ptrdiff_t c = 0; c < steps; c += LANES) {
+            const ptrdiff_t some = smaller(LANES, steps - c);
             for (ptrdiff_t i = 0; i < some; i++)
                 for (ptrdiff_t k = 0; k < run_filters; k += LANES)
                     transform_grad_weight(products + (c + i) * run_pitch + k, 6 * product_point, product_point,
                                           slab + 9 * i * run_pitch + k, 3 * run_pitch, run_pitch);
-            transpose_float(9 * some, run_filters, slab, run_pitch, target + c * 9, channels * 9, 0);
+            transpose_float(9 * some, run_filters, slab, run_pitch, target + c * 9, steps * 9, 0);
         }
     }
 }

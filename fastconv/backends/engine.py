@@ -14,7 +14,7 @@ multiply_weight      source, panels, out, rows, `plan.WeightProduct.args`       
 winograd_weights     panels, points, channels, width, flipped, stride of a point      a channel of a panel
 winograd             source, panels or points, bias or 0, out, col_a, col_b, work,    a block of tiles, a run of panels
                      `plan_winograd.Winograd.args`
-winograd_gradient    source, dy, out, work, `plan_winograd.WinogradWeight.args`       a run of panels, part of the sum
+winograd_gradient    source, dy, out, rows, work, `plan_winograd.WinogradWeight.args`       a run of panels, part of the sum
 sum_planes           planes, sums, elements of one                                    a plane
 split, join          the input, the result, `plan_winograd.Phases.args`               a plane
 add_up               parts, out, number of parts, elements of one                     1024 elements
@@ -168,8 +168,8 @@ class Engine:
         panels, weights = form.panels, self._pack(w, form.panels)
         if not form.fused:
             packed, weights = weights, self._space(form.weights, w.dtype)
-            self._do("winograd_weights", panels.groups * panels.blocks * form.channels, (packed, weights),
-                     (form.channels, panels.width, form.flipped, form.weight_point), w.dtype, form.weights)
+            self._do("winograd_weights", panels.groups * panels.blocks * form.steps, (packed, weights),
+                     (form.steps, panels.width, form.flipped, form.weight_point), w.dtype, form.weights)
         parts = min(threads.get_num_threads(), form.items)
         work = self._space(parts * form.sections[-1], w.dtype)
         self._do("winograd", form.items, (source, weights, bias, out, form.col_a, form.col_b, work), form.args(parts),
@@ -184,7 +184,7 @@ class Engine:
                 source, grads = self._split(x, apart.x), self._split(dy, apart.y)
             parts = min(threads.get_num_threads(), form.items)
             work = self._space(parts * form.sections[-1], x.dtype)
-            self._do("winograd_gradient", form.items, (source, grads, out, work), form.args(parts), x.dtype,
+            self._do("winograd_gradient", form.items, (source, grads, out, form.rows, work), form.args(parts), x.dtype,
                      g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
             if db is not None:
                 self._sum_planes(dy, db, g)

@@ -50,13 +50,47 @@ def _up(value, unit=16):
 
 
 @dataclass(frozen=True)
+class Depth:
+    """The third dimension: slice o of the result meets slice ``o * stride - front + t * step`` under tap t.
+
+    Each tap is another set of input channels to the two-dimensional transform; a volume's slices are images.
+    """
+
+    taps: int
+    size: int           # slices of the source and of the result
+    output: int
+    front: int
+    stride: int
+    step: int
+    reverse: bool = False   # whether the kernel's taps come last to first
+
+    @property
+    def args(self):
+        return (self.taps, self.size, self.output, self.front, self.stride, self.step)
+
+    def columns(self, channels):
+        """Where (channel, tap of the kernel) lies among a tile's channels, which are in order of the slices."""
+        pitch = _up(channels)
+        order = range(self.taps)[::-1] if self.reverse else range(self.taps)
+        return table([t * pitch + c for c in range(channels) for t in order])
+
+
+def _depth(g):
+    return Depth(g.kernel[0], g.input[0], g.output[0], g.padding[0][0], g.stride[0], g.dilation[0])
+
+
+@dataclass(frozen=True)
 class Winograd:
-    """A stride-1 3 x 3 convolution of (images, groups * channels, H, W) planes: the forward pass or input gradient."""
+    """A convolution of (N, groups * channels, D, H, W) volumes by T x 3 x 3 kernels: forward pass or input gradient.
+
+    `images` counts the slices of the results.
+    """
 
     images: int
     groups: int
     channels: int
     filters: int
+    depth: Depth
     size: tuple
     padding: tuple
     output: tuple
@@ -67,7 +101,12 @@ class Winograd:
 
     @cached_property
     def pitch(self):
-        return _up(self.channels)
+        return self.depth.taps * _up(self.channels)
+
+    @cached_property
+    def steps(self):
+        """Of the reduction at a point: (channel, tap)."""
+        return self.channels * self.depth.taps
 
     @cached_property
     def sections(self):
@@ -86,7 +125,7 @@ class Winograd:
         Points that do not stay in the cache cost about 50 cycles a pair of channels to write and read back (39 MB for
         512 x 512 channels), transforming a pair 10: so up to 4 blocks of tiles may each do it again.
         """
-        return 36 * 4 * self.channels * self.filters > CACHED and self.blocks.count <= 4
+        return 36 * 4 * self.steps * self.filters > CACHED and self.blocks.count <= 4
 
     @cached_property
     def chunk(self):
@@ -109,11 +148,11 @@ class Winograd:
 
     @cached_property
     def col_a(self):
-        return table(range(self.channels))
+        return self.depth.columns(self.channels)
 
     @cached_property
     def col_b(self):
-        return table(range(0, self.channels * self.panels.width, self.panels.width))
+        return table(range(0, self.steps * self.panels.width, self.panels.width))
 
     @cached_property
     def weights(self):
@@ -122,7 +161,7 @@ class Winograd:
 
     @cached_property
     def weight_point(self):
-        return (self.chunk if self.fused else self.channels) * self.panels.width + 16
+        return (self.chunk if self.fused else self.steps) * self.panels.width + 16
 
     def args(self, parts):
         b = self.blocks
@@ -130,7 +169,7 @@ class Winograd:
         return (self.images, self.groups, self.channels, self.filters, *self.size, *self.padding, *self.output,
                 *b.tiles, b.rows, b.columns, b.together, self.panels.width, self.run, self.pitch, self.point,
                 self.product_point, self.chunk, slab, points, products, size, parts, self.items, self.weight_point,
-                self.fused, self.flipped, outputs)
+                self.fused, self.flipped, outputs, *self.depth.args)
 
 
 @dataclass(frozen=True)
@@ -141,6 +180,7 @@ class WinogradWeight:
     groups: int
     channels: int
     filters: int
+    depth: Depth
     size: tuple
     padding: tuple
     output: tuple
@@ -155,7 +195,12 @@ class WinogradWeight:
 
     @cached_property
     def pitch(self):
-        return _up(self.channels)
+        return self.depth.taps * _up(self.channels)
+
+    @cached_property
+    def steps(self):
+        """Of the reduction at a point: (channel, tap)."""
+        return self.channels * self.depth.taps
 
     @cached_property
     def point(self):
@@ -167,7 +212,7 @@ class WinogradWeight:
 
     @cached_property
     def product_point(self):
-        return (_up(self.channels) + 8) * self.run * self.width + 16
+        return (_up(self.steps) + 8) * self.run * self.width + 16
 
     @cached_property
     def sections(self):
@@ -186,25 +231,29 @@ class WinogradWeight:
         slab, points, grads, size = self.sections
         return (self.images, self.groups, self.channels, self.filters, *self.size, *self.padding, *self.output,
                 *b.tiles, b.rows, b.columns, b.together, self.width, self.run, self.pitch, self.point,
-                self.product_point, self.splits, slab, points, self.grad_point, grads, size, parts, self.items)
+                self.product_point, self.splits, slab, points, self.grad_point, grads, size, parts, self.items,
+                *self.depth.args)
+
+    @cached_property
+    def rows(self):
+        return self.depth.columns(self.channels)
 
 
 def _fits(g):
-    """Whether the transform exists for the convolution: 3 x 3, stride 1, two-dimensional."""
-    return (g.kernel == (1, 3, 3) and g.stride == (1, 1, 1) and g.dilation == (1, 1, 1) and g.input[0] == 1
-            and g.output[0] == 1)
+    """Whether the transform exists for the convolution: rows and columns of 3 taps, stride 1, no dilation."""
+    return g.kernel[1:] == (3, 3) and g.stride[1:] == (1, 1) and g.dilation[1:] == (1, 1)
 
 
-def _pays(images, groups, channels, filters, output):
-    """Whether it is the faster way, by cycles counted for 16-lane vectors.
+def _pays(images, groups, channels, filters, taps, output):
+    """Whether it is the faster way, by cycles counted for 16-lane vectors; `taps` are those of the depth.
 
     A transform of a tile costs about as much as 200 multiply-adds of a vector for every 16 channels, turning the
     planes included; the weights' costs 150 for every 16 of their channel pairs.
     """
     tiles = images * -(-output[0] // 4) * -(-output[1] // 4)
-    direct = images * output[0] * output[1] * channels * _up(filters) * 9 / 32
-    winograd = tiles * (36 * channels * _up(filters) / 32 + 250 * (_up(channels) + _up(filters)) / 16)
-    weights = 150 * channels * _up(filters) / 16
+    direct = images * output[0] * output[1] * channels * taps * _up(filters) * 9 / 32
+    winograd = tiles * (36 * channels * taps * _up(filters) / 32 + 250 * (taps * _up(channels) + _up(filters)) / 16)
+    weights = 150 * channels * taps * _up(filters) / 16
     return channels >= 16 and filters >= 16 and groups * 1.15 * (winograd + weights) < groups * direct
 
 
@@ -241,7 +290,7 @@ class Apart:
 def apart(g, width):
     """The Apart of a dilated convolution, or None where there is no dilation or the direct product serves better."""
     step, pads = g.dilation[1:], [before for before, _ in g.padding[1:]]
-    if step == (1, 1):
+    if step == (1, 1) or g.kernel[0] > 1 or g.input[0] > 1 or g.output[0] > 1:
         return None
     # With this many zeros in front, window and output lie in the same phase.
     before = tuple(p % d for p, d in zip(pads, step, strict=True))
@@ -260,42 +309,47 @@ def apart(g, width):
 @lru_cache(maxsize=512)
 def forward(g, width):
     """The Winograd of the forward pass, or None where the direct product serves better."""
-    channels, filters = g.c // g.groups, g.k // g.groups
-    if not _fits(g) or not _pays(g.n, g.groups, channels, filters, g.output[1:]):
+    channels, filters, images = g.c // g.groups, g.k // g.groups, g.n * g.output[0]
+    if not _fits(g) or not _pays(images, g.groups, channels, filters, g.kernel[0], g.output[1:]):
         return None
-    panels = Panels(g.groups, filters, 1, channels * 9, filters * channels * 9, 0, channels * 9, width)
+    taps = channels * prod(g.kernel)
+    panels = Panels(g.groups, filters, 1, taps, filters * taps, 0, taps, width)
     padding = (g.padding[1][0], g.padding[2][0])
-    return _build(g.n, g.groups, channels, filters, g.input[1:], padding, g.output[1:], False, panels)
+    return _build(images, g.groups, channels, filters, _depth(g), g.input[1:], padding, g.output[1:], False, panels)
 
 
 @lru_cache(maxsize=512)
 def backward_input(g, width):
     """The Winograd of the input gradient: a convolution of dy with the flipped kernel; or None."""
-    channels, filters = g.c // g.groups, g.k // g.groups
+    channels, filters, images = g.c // g.groups, g.k // g.groups, g.n * g.input[0]
     padding = (2 - g.padding[1][0], 2 - g.padding[2][0])
-    if not _fits(g) or min(padding) < 0 or not _pays(g.n, g.groups, filters, channels, g.input[1:]):
+    if (not _fits(g) or g.stride[0] > 1 or min(padding) < 0
+            or not _pays(images, g.groups, filters, channels, g.kernel[0], g.input[1:])):
         return None
-    panels = Panels(g.groups, channels, filters, 9, filters * channels * 9, channels * 9, 9, width)
-    return _build(g.n, g.groups, filters, channels, g.output[1:], padding, g.input[1:], True, panels)
+    taps = prod(g.kernel)
+    panels = Panels(g.groups, channels, filters, taps, filters * channels * taps, channels * taps, taps, width)
+    front = (g.kernel[0] - 1) * g.dilation[0] - g.padding[0][0]
+    depth = Depth(g.kernel[0], g.output[0], g.input[0], front, 1, g.dilation[0], reverse=True)
+    return _build(images, g.groups, filters, channels, depth, g.output[1:], padding, g.input[1:], True, panels)
 
 
-def _build(images, groups, channels, filters, size, padding, output, flipped, panels):
+def _build(images, groups, channels, filters, depth, size, padding, output, flipped, panels):
     blocks = _blocks(images, *output)
     shares = max(1, -(-ITEMS // (groups * blocks.count)))
     run = max(1, panels.blocks // shares)
-    return Winograd(images, groups, channels, filters, size, padding, output, flipped, panels, blocks, run)
+    return Winograd(images, groups, channels, filters, depth, size, padding, output, flipped, panels, blocks, run)
 
 
 @lru_cache(maxsize=512)
 def backward_weight(g, width):
     """The Winograd of the weight gradient, or None."""
-    channels, filters = g.c // g.groups, g.k // g.groups
-    if not _fits(g) or not _pays(g.n, g.groups, channels, filters, g.output[1:]):
+    channels, filters, images = g.c // g.groups, g.k // g.groups, g.n * g.output[0]
+    if not _fits(g) or not _pays(images, g.groups, channels, filters, g.kernel[0], g.output[1:]):
         return None
-    blocks = _blocks(g.n, *g.output[1:])
+    blocks = _blocks(images, *g.output[1:])
     panel_blocks = -(-filters // width)
-    run = max(1, min(panel_blocks, PRODUCTS // (36 * 4 * _up(channels) * width)))
+    run = max(1, min(panel_blocks, PRODUCTS // (36 * 4 * _up(channels * g.kernel[0]) * width)))
     single = g.groups * -(-panel_blocks // run)
     splits = max(1, min(-(-ITEMS // single), blocks.count // 2))
-    return WinogradWeight(g.n, g.groups, channels, filters, g.input[1:], (g.padding[1][0], g.padding[2][0]),
-                          g.output[1:], blocks, width, run, splits)
+    return WinogradWeight(images, g.groups, channels, filters, _depth(g), g.input[1:],
+                          (g.padding[1][0], g.padding[2][0]), g.output[1:], blocks, width, run, splits)

@@ -173,6 +173,30 @@ def spread(kind, tile_size, step, source, plane, channels, height, width, top, l
                     transform(GRAD_OUTPUT, from_, columns * size, size, place, 6 * point, point)
 
 
+@helper
+def clear(target, point, pitch, tiles, channels):
+    """Zeros at the points of `channels` channels of some tiles."""
+    for xi in range(36):
+        for i in range(tiles):
+            line = xi * point + i * pitch
+            for j in range(channels):
+                target[line + j] = 0
+
+
+@helper
+def spread_volume(source, channels, depth, first, taps, step, height, width, top, left, tile_rows, tile_columns, slab,
+                  target, point, pitch, like):
+    """`spread` the slices `first`, `first` + `step`, ... of a volume's channels, slice after slice; zeros outside."""
+    plane, each = height * width, pitch // taps
+    for t in range(taps):
+        d = first + t * step
+        if 0 <= d < depth:
+            spread(INPUT, 6, 4, shift(source, d * plane), depth * plane, channels, height, width, top, left, tile_rows,
+                   tile_columns, slab, shift(target, t * each), point, pitch, like)
+        else:
+            clear(shift(target, t * each), point, pitch, tile_rows * tile_columns, each)
+
+
 @range_kernel
 def multiply(begin, end, a, like):
     """A work item is a block of tiles (part of an image, or several whole images) and a run of panels of a group.
@@ -188,6 +212,8 @@ def multiply(begin, end, a, like):
     slab_at, points_at, products_at = 0, a[28], a[29]
     outputs_at, work_size, parts, count, weight_point = a[30], a[31], a[32], a[33], a[34]
     fused, flipped, own_at = a[35] != 0, a[36], a[37]
+    taps, depth, out_depth, front, stride_d, step_d = a[38], a[39], a[40], a[41], a[42], a[43]
+    steps = channels * taps
     step = -panel_width if flipped else panel_width
     # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
     work = shift(pointer(a[6], like), (begin * parts + count - 1) // count * work_size)
@@ -209,9 +235,10 @@ def multiply(begin, end, a, like):
         here = min(together, images - image)
         tiles = here * rows * columns
         for n in range(here):
-            spread(INPUT, 6, 4, shift(source, ((image + n) * groups + group) * channels * plane), plane, channels,
-                   height, width, 4 * tile_h - top, 4 * tile_w - left, rows, columns, slab,
-                   shift(points, n * rows * columns * pitch), point, pitch, like)
+            volume, o = (image + n) // out_depth, (image + n) % out_depth
+            spread_volume(shift(source, (volume * groups + group) * channels * depth * plane), channels, depth,
+                          o * stride_d - front, taps, step_d, height, width, 4 * tile_h - top, 4 * tile_w - left, rows,
+                          columns, slab, shift(points, n * rows * columns * pitch), point, pitch, like)
         for i in range(tiles):
             row[i] = i * pitch
         for i in range(tiles, tiles + 16):
@@ -219,10 +246,10 @@ def multiply(begin, end, a, like):
         for block in range(first_panel, min(first_panel + run, panel_count)):
             column = block * panel_width
             wide = min(filters - column, panel_width)
-            panel = shift(panels, (group * panel_count + block) * (channels * 9 * panel_width if fused
+            panel = shift(panels, (group * panel_count + block) * (steps * 9 * panel_width if fused
                                                                    else 36 * weight_point))
-            for c in range(0, channels, chunk):
-                some = min(chunk, channels - c)
+            for c in range(0, steps, chunk):
+                some = min(chunk, steps - c)
                 weights = shift(panel, c * panel_width)
                 if fused:
                     weights = own
@@ -232,11 +259,12 @@ def multiply(begin, end, a, like):
                             transform(WEIGHT, shift(start, j), 3 * step, step, shift(own, i * panel_width + j),
                                       6 * weight_point, weight_point)
                 for xi in range(36):
-                    multiply_block(tiles, wide, some, shift(points, xi * point + c), row, col_a,
+                    multiply_block(tiles, wide, some, shift(points, xi * point), row, shift(col_a, c),
                                    shift(weights, xi * weight_point), col_b, shift(products, xi * product_point),
                                    panel_width, c > 0, like)
             for n in range(here):
-                target = shift(out, (((image + n) * groups + group) * filters + column) * out_plane)
+                volume, o = (image + n) // out_depth, (image + n) % out_depth
+                target = shift(out, (((volume * groups + group) * filters + column) * out_depth + o) * out_plane)
                 for i in range(rows):
                     for j in range(columns):
                         place = ((n * rows + i) * columns + j) * panel_width
@@ -251,22 +279,25 @@ def multiply(begin, end, a, like):
                         for j in range(0, min(4 * columns, out_width - q), size):
                             for k in range(0, wide, size):
                                 transpose(shift(outputs, (r * 4 * columns + j) * panel_width + k), panel_width, size,
-                                          min(size, wide - k), shift(target, k * out_plane + p * out_width + q + j),
-                                          out_plane, min(size, 4 * columns - j, out_width - q - j),
+                                          min(size, wide - k),
+                                          shift(target, k * out_depth * out_plane + p * out_width + q + j),
+                                          out_depth * out_plane, min(size, 4 * columns - j, out_width - q - j),
                                           offset(a[2], group * filters + column + k, like))
 
 
 @range_kernel
 def multiply_weight(begin, end, a, like):
     """The weight gradient. A work item is a piece of the blocks of tiles and a run of panels of a group."""
-    source, grads, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)
-    images, groups, channels, filters = a[4], a[5], a[6], a[7]
-    height, width, top, left, out_height, out_width = a[8], a[9], a[10], a[11], a[12], a[13]
-    tiles_h, tiles_w, block_h, block_w, together = a[14], a[15], a[16], a[17], a[18]
-    panel_width, run, pitch, point, product_point, splits = a[19], a[20], a[21], a[22], a[23], a[24]
-    points_at, grads_at, grad_point, products_at = a[25], a[26], a[27], a[28]
-    work_size, parts, count = a[29], a[30], a[31]
-    work = shift(pointer(a[3], like), (begin * parts + count - 1) // count * work_size)
+    source, grads, out, natural = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), ints(a[3])
+    images, groups, channels, filters = a[5], a[6], a[7], a[8]
+    height, width, top, left, out_height, out_width = a[9], a[10], a[11], a[12], a[13], a[14]
+    tiles_h, tiles_w, block_h, block_w, together = a[15], a[16], a[17], a[18], a[19]
+    panel_width, run, pitch, point, product_point, splits = a[20], a[21], a[22], a[23], a[24], a[25]
+    points_at, grads_at, grad_point, products_at = a[26], a[27], a[28], a[29]
+    work_size, parts, count = a[30], a[31], a[32]
+    taps, depth, out_depth, front, stride_d, step_d = a[33], a[34], a[35], a[36], a[37], a[38]
+    steps = channels * taps
+    work = shift(pointer(a[4], like), (begin * parts + count - 1) // count * work_size)
     slab, points, grad_points = work, shift(work, points_at), shift(work, grads_at)
     products = shift(work, products_at)
     size = lanes(like)
@@ -293,32 +324,33 @@ def multiply_weight(begin, end, a, like):
             each = tile_rows * tile_columns
             tiles = here * each
             for n in range(here):
-                spread(INPUT, 6, 4, shift(source, ((image + n) * groups + group) * channels * plane), plane, channels,
-                       height, width, 4 * tile_h - top, 4 * tile_w - left, tile_rows, tile_columns, slab,
-                       shift(points, n * each * pitch), point, pitch, like)
-                spread(GRAD_OUTPUT, 4, 4,
-                       shift(grads, (((image + n) * groups + group) * filters + first_filter) * out_plane), out_plane,
-                       wide_run, out_height, out_width, 4 * tile_h, 4 * tile_w, tile_rows, tile_columns, slab,
+                volume, o = (image + n) // out_depth, (image + n) % out_depth
+                spread_volume(shift(source, (volume * groups + group) * channels * depth * plane), channels, depth,
+                              o * stride_d - front, taps, step_d, height, width, 4 * tile_h - top, 4 * tile_w - left,
+                              tile_rows, tile_columns, slab, shift(points, n * each * pitch), point, pitch, like)
+                place = ((volume * groups + group) * filters + first_filter) * out_depth + o
+                spread(GRAD_OUTPUT, 4, 4, shift(grads, place * out_plane), out_depth * out_plane, wide_run, out_height,
+                       out_width, 4 * tile_h, 4 * tile_w, tile_rows, tile_columns, slab,
                        shift(grad_points, n * each * pitch_run), grad_point, pitch_run, like)
             for i in range(tiles):
                 col_a[i], col_b[i] = i * pitch, i * pitch_run
             for xi in range(36):
                 for panel in range(last_panel - first_panel):
                     wide = min(panel_width, wide_run - panel * panel_width)
-                    for c in range(0, channels, 512):
-                        some = min(512, channels - c)
+                    for c in range(0, steps, 512):
+                        some = min(512, steps - c)
                         for i in range(some):
-                            rows[i] = c + i
+                            rows[i] = natural[c + i]
                         for i in range(some, some + 16):
-                            rows[i] = c
+                            rows[i] = natural[c]
                         multiply_block(some, wide, tiles, shift(points, xi * point), rows, col_a,
                                        shift(grad_points, xi * grad_point + panel * panel_width), col_b,
                                        shift(products, xi * product_point + c * pitch_run + panel * panel_width),
                                        pitch_run, block > begun, like)
-        # The slab is free now: 16 channels' gradients at a time, as (channel, tap) rows of `pitch_run` filters.
-        target = shift(out, ((split * groups + group) * filters + first_filter) * channels * 9)
-        for c in range(0, channels, 16):
-            some = min(16, channels - c)
+        # The slab is free now: gradients of 16 steps at a time, as (step, tap) rows of `pitch_run` filters.
+        target = shift(out, ((split * groups + group) * filters + first_filter) * steps * 9)
+        for c in range(0, steps, 16):
+            some = min(16, steps - c)
             for i in range(some):
                 for k in range(0, wide_run, size):
                     transform(GRAD_WEIGHT, shift(products, (c + i) * pitch_run + k), 6 * product_point, product_point,
@@ -326,7 +358,7 @@ def multiply_weight(begin, end, a, like):
             for i in range(0, 9 * some, size):
                 for k in range(0, wide_run, size):
                     transpose(shift(slab, i * pitch_run + k), pitch_run, size, min(size, wide_run - k),
-                              shift(target, k * channels * 9 + c * 9 + i), channels * 9, min(size, 9 * some - i),
+                              shift(target, k * steps * 9 + c * 9 + i), steps * 9, min(size, 9 * some - i),
                               nothing)
 
 
