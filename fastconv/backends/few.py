@@ -1,6 +1,6 @@
 """The engine with forms of its own for few channels a group, which `fastconv.backends.plan_rows` plans."""
 
-from fastconv.backends import plan_rows, threads
+from fastconv.backends import plan_rows, plan_winograd, threads
 from fastconv.backends.engine import Engine
 
 
@@ -25,13 +25,13 @@ class FewChannels(Engine):
 
     def conv_forward(self, x, w, bias, y, g):
         product = plan_rows.forward(g, self._lanes(x), self._vectors(), self.slides)
-        if product is None:
+        if product is None or self._winograd(plan_winograd.forward, g, x):
             return super().conv_forward(x, w, bias, y, g)
         self._multiply_rows(x, w, bias, y, product)
 
     def conv_backward_input(self, dy, w, dx, g):
         product = plan_rows.backward_input(g, self._lanes(dy), self._vectors(), self.slides)
-        if product is None:
+        if product is None or self._winograd(plan_winograd.backward_input, g, dy):
             return super().conv_backward_input(dy, w, dx, g)
         self._multiply_rows(dy, w, None, dx, product)
 

@@ -23,8 +23,8 @@ SCRATCH = 49152
 SUMS = 65536
 # Positions of a piece of the weight gradient's reduction, at least.
 PIECE = 1024
-# Cycles of a tile by its rows, as measured with AVX-512, for each vector of results and step.
-CYCLES = {1: 1.2, 2: 0.85, 3: 0.7, 4: 0.65}
+# Elements of a scratch beyond which this form is left alone: one row of results may need so many channels.
+LARGEST = 131072
 
 
 @dataclass(frozen=True)
@@ -178,26 +178,38 @@ def _shift(triple, axes, strips):
     return d * slice_ + h * row + w % stride * strips.pitch + w // stride
 
 
-def _blocks(columns, width, lanes, vectors):
-    """(rows of results that a tile holds, cycles of a step for a vector of results).
-
-    A tile holds several columns, or, where a group has one column, several rows of positions.
-    """
-    wide = min(-(-width // lanes), vectors)
+def _together(columns, width, lanes, vectors):
+    """Rows of results that a tile holds: of several columns, or, where a group has one column, of its positions."""
     if columns == 1:
-        rows = 8 if wide == 1 else 4
-        return rows, CYCLES[2]
-    blocks = -(-columns // 4)
-    rows = -(-columns // blocks)
-    return rows, 4 / (rows * wide) if rows * wide < 5 else CYCLES[rows]
+        return 8 if min(-(-width // lanes), vectors) == 1 else 4
+    return -(-columns // -(-columns // 4))
 
 
-def _wins(columns, width, lanes, vectors):
-    """Whether this form is faster than the tile whose vectors are output channels, in cycles a position and step."""
-    rows, cycles = _blocks(columns, width, lanes, vectors)
-    here = _up(columns, rows) * (_up(width, lanes) // lanes) / width * cycles
-    there = -(-columns // lanes)
-    return here < (1.2 if there == 1 else 0.6 * there)
+def _wins(axes, channels, columns, depth, strips, lanes, vectors):
+    """Whether this form is faster than the tile whose vectors are output channels.
+
+    In cycles a position, as measured with AVX-512; `depth` is the mean length of the sums. A step of a tile of m rows
+    of n vectors does m * n multiply-adds at two a cycle, unless its loads, twice as many where they straddle cache
+    lines, take longer. A call of the tile takes 110 cycles. What is copied or woven with a stride of more than 2 goes
+    one by one. The other tile turns its results, and stores those of a phase one by one.
+    """
+    w = axes[2]
+    width, phases = w.count, prod(len(axis.phases) for axis in axes)
+    rows = _together(columns, width, lanes, vectors)
+    across = -(-width // lanes)
+    tiles = -(-across // vectors)
+    wide = across / tiles
+    loads = rows * wide + 2 if columns == 1 else wide + rows / 2 + 1
+    line = tiles * (depth * 1.1 * max(rows * wide / 2, loads) + 110)
+    here = line / rows / width if columns == 1 else -(-columns // rows) * line / width
+    if strips.copy:
+        each = 0.2 if w.stride == 1 else 0.3 if w.stride == 2 and strips.parts == 2 else 1.5
+        here += each * strips.elements(channels) / (strips.depth * strips.rows * width * phases)
+    if w.step > 1:
+        here += columns * (0.3 if w.step == 2 else 1.5)
+    turned = -(-columns // lanes)
+    there = turned * (depth * (0.6 if turned > 1 else 0.76) + (12 if phases == 1 else 40 * min(1, depth / channels)))
+    return here < there
 
 
 def _slide(axes, channels, columns, lanes, slides):
@@ -228,10 +240,11 @@ def _slide(axes, channels, columns, lanes, slides):
 def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides):
     """A product of `columns` results from `channels` planes a group; `weights` are w's strides: column, channel."""
     d, h, w = axes
-    if columns >= lanes or not _wins(columns, w.count, lanes, vectors):
-        return None
     slide = _slide(axes, channels, columns, lanes, slides)
     strips = _strips(axes, channels, g.n * g.groups, lanes, copy=False if slide[0] else None)
+    depth = channels * prod(g.kernel) / prod(len(axis.phases) for axis in axes)
+    if strips.elements(channels) > LARGEST or not _wins(axes, channels, columns, depth, strips, lanes, vectors):
+        return None
     column, channel = weights
     col_a, col_b, starts = [], [], [0]
     for phases in product(d.phases, h.phases, w.phases):
@@ -242,7 +255,7 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides):
                 col_b.append(c * strips.strides[0] + _shift([shift for _, shift in taps], axes, strips))
         starts.append(len(col_a))
     phases = [value for axis in axes for first, count, _ in axis.phases for value in (first, count)] + starts
-    together, _ = _blocks(columns, w.count, lanes, vectors)
+    together = _together(columns, w.count, lanes, vectors)
     # A kernel that slides needs a row of zeros.
     needed = w.size if slide[0] else strips.elements(channels)
     line, scratch = _up(w.count, lanes), _up(needed + 8 * lanes, lanes)
