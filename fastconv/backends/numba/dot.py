@@ -286,6 +286,12 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
             sums = [loop.values[i * nv:(i + 1) * nv] for i in range(len(sums))]
             for h in range(ahead, nr):
                 index = builder.add(builder.mul(loop.index, ir.Constant(INT, stride)), ir.Constant(INT, h))
+                if stride > 1:
+                    # The hardware sees too late that the next plane follows: 0.41 ms in place of 0.45 for 8 x 240
+                    # planes of 28 x 28 and 5 x 5 taps. With a stride of 1 it keeps up.
+                    following = v.at(b, builder.mul(builder.add(builder.sub(index, top), height), width))
+                    for j in range(nv * stride):
+                        v.prefetch(v.at(following, j * v.lanes))
                 sums = row(index, sums, h)
             done, *sums = sums
             target = v.at(c, builder.mul(loop.index, pitch))
