@@ -133,8 +133,13 @@ def transform_weights(begin, end, a, like):
 
 
 @helper
-def turn(source, plane, channels, height, width, top, left, rows, columns, slab, like):
-    """A window of up to LANES planes, turned to (row, column, channel) with zeros outside the planes."""
+def turn(source, room, plane, channels, height, width, top, left, rows, columns, slab, like):
+    """A window of up to LANES planes, turned to (row, column, channel) with zeros outside the planes.
+
+    Whole blocks are turned, of 16 planes and columns, as long as there is `room` for them in the source: masked loads
+    would take most of the time where rows are short. What they bring beyond the planes lands in unused channels, in
+    the margin, which is cleared after them, and in rows that are turned later.
+    """
     size = lanes(like)
     first, last = max(0, -left), max(0, min(columns, width - left))
     first = min(first, columns)
@@ -147,22 +152,30 @@ def turn(source, plane, channels, height, width, top, left, rows, columns, slab,
             continue
         for j in range(first * size):
             slab[line + j] = 0
-        for j in range(first, last, size):
-            transpose(shift(source, h * width + left + j), plane, channels, min(size, last - j),
-                      shift(slab, line + j * size), size, size, nothing)
+        for next_ in range(first, last, size):
+            j = min(next_, max(first, last - size))
+            from_ = h * width + left + j
+            if from_ + (size - 1) * plane + size <= room:
+                transpose(shift(source, from_), plane, size, size, shift(slab, line + j * size), size, size, nothing)
+            else:
+                transpose(shift(source, from_), plane, channels, min(size, last - j), shift(slab, line + j * size),
+                          size, size, nothing)
         for j in range(last * size, columns * size):
             slab[line + j] = 0
 
 
 @helper
-def spread(kind, tile_size, step, source, plane, channels, height, width, top, left, tile_rows, tile_columns, slab,
-           target, point, pitch, like):
-    """Carry the tiles of a window of all its channels to the 36 points, ``target[point][tile][channel]``."""
+def spread(kind, tile_size, step, source, room, plane, channels, height, width, top, left, tile_rows, tile_columns,
+           slab, target, point, pitch, like):
+    """Carry the tiles of a window of all its channels to the 36 points, ``target[point][tile][channel]``.
+
+    From the source there are `room` elements to the end of its array.
+    """
     size = lanes(like)
     rows, columns = step * tile_rows + tile_size - step, step * tile_columns + tile_size - step
     for c in range(0, channels, size):
-        turn(shift(source, c * plane), plane, min(size, channels - c), height, width, top, left, rows, columns, slab,
-             like)
+        turn(shift(source, c * plane), room - c * plane, plane, min(size, channels - c), height, width, top, left, rows,
+             columns, slab, like)
         for i in range(tile_rows):
             for j in range(tile_columns):
                 place = shift(target, (i * tile_columns + j) * pitch + c)
@@ -184,15 +197,15 @@ def clear(target, point, pitch, tiles, channels):
 
 
 @helper
-def spread_volume(source, channels, depth, first, taps, step, height, width, top, left, tile_rows, tile_columns, slab,
-                  target, point, pitch, like):
+def spread_volume(source, room, channels, depth, first, taps, step, height, width, top, left, tile_rows, tile_columns,
+                  slab, target, point, pitch, like):
     """`spread` the slices `first`, `first` + `step`, ... of a volume's channels, slice after slice; zeros outside."""
     plane, each = height * width, pitch // taps
     for t in range(taps):
         d = first + t * step
         if 0 <= d < depth:
-            spread(INPUT, 6, 4, shift(source, d * plane), depth * plane, channels, height, width, top, left, tile_rows,
-                   tile_columns, slab, shift(target, t * each), point, pitch, like)
+            spread(INPUT, 6, 4, shift(source, d * plane), room - d * plane, depth * plane, channels, height, width, top,
+                   left, tile_rows, tile_columns, slab, shift(target, t * each), point, pitch, like)
         else:
             clear(shift(target, t * each), point, pitch, tile_rows * tile_columns, each)
 
@@ -226,6 +239,7 @@ def multiply(begin, end, a, like):
     blocks_h, blocks_w = (tiles_h + block_h - 1) // block_h, (tiles_w + block_w - 1) // block_w
     image_blocks = (images + together - 1) // together
     plane, out_plane = height * width, out_height * out_width
+    size_in = images // out_depth * groups * channels * depth * plane
     for item in range(begin, end):
         first_panel, rest = item % runs * run, item // runs
         tile_w, rest = rest % blocks_w * block_w, rest // blocks_w
@@ -234,11 +248,15 @@ def multiply(begin, end, a, like):
         rows, columns = min(block_h, tiles_h - tile_h), min(block_w, tiles_w - tile_w)
         here = min(together, images - image)
         tiles = here * rows * columns
+        # Rows of results lie one behind the other where a block has whole ones: then they are turned as one.
+        whole = columns == tiles_w
+        line = out_width if whole else 4 * columns
         for n in range(here):
             volume, o = (image + n) // out_depth, (image + n) % out_depth
-            spread_volume(shift(source, (volume * groups + group) * channels * depth * plane), channels, depth,
-                          o * stride_d - front, taps, step_d, height, width, 4 * tile_h - top, 4 * tile_w - left, rows,
-                          columns, slab, shift(points, n * rows * columns * pitch), point, pitch, like)
+            start = (volume * groups + group) * channels * depth * plane
+            spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, taps, step_d,
+                          height, width, 4 * tile_h - top, 4 * tile_w - left, rows, columns, slab,
+                          shift(points, n * rows * columns * pitch), point, pitch, like)
         for i in range(tiles):
             row[i] = i * pitch
         for i in range(tiles, tiles + 16):
@@ -266,22 +284,23 @@ def multiply(begin, end, a, like):
                 volume, o = (image + n) // out_depth, (image + n) % out_depth
                 target = shift(out, (((volume * groups + group) * filters + column) * out_depth + o) * out_plane)
                 for i in range(rows):
-                    for j in range(columns):
+                    # From right to left: what the last tile has beyond the row, the first one of the next overwrites.
+                    for j in range(columns - 1, -1, -1):
                         place = ((n * rows + i) * columns + j) * panel_width
                         for k in range(0, wide, size):
                             transform(OUTPUT, shift(products, place + k), 6 * product_point, product_point,
-                                      shift(outputs, 4 * j * panel_width + k), 4 * columns * panel_width, panel_width)
-                    q = 4 * tile_w
-                    for r in range(4):
-                        p = 4 * (tile_h + i) + r
-                        if p >= out_height:
-                            break
-                        for j in range(0, min(4 * columns, out_width - q), size):
+                                      shift(outputs, 4 * j * panel_width + k), line * panel_width, panel_width)
+                    p, q = 4 * (tile_h + i), 4 * tile_w
+                    lines = min(4, out_height - p)
+                    for r in range(0, lines, lines if whole else 1):
+                        length = lines * out_width if whole else min(line, out_width - q)
+                        for next_ in range(0, length, size):
+                            j = min(next_, max(0, length - size))
                             for k in range(0, wide, size):
-                                transpose(shift(outputs, (r * 4 * columns + j) * panel_width + k), panel_width, size,
+                                transpose(shift(outputs, (r * line + j) * panel_width + k), panel_width, size,
                                           min(size, wide - k),
-                                          shift(target, k * out_depth * out_plane + p * out_width + q + j),
-                                          out_depth * out_plane, min(size, 4 * columns - j, out_width - q - j),
+                                          shift(target, k * out_depth * out_plane + (p + r) * out_width + q + j),
+                                          out_depth * out_plane, min(size, length - j),
                                           offset(a[2], group * filters + column + k, like))
 
 
@@ -308,6 +327,8 @@ def multiply_weight(begin, end, a, like):
     blocks = (images + together - 1) // together * blocks_h * blocks_w
     plane, out_plane = height * width, out_height * out_width
     nothing = pointer(0, like)
+    size_in = images // out_depth * groups * channels * depth * plane
+    grads_size = images // out_depth * groups * filters * out_depth * out_plane
     for item in range(begin, end):
         first_panel, rest = item % runs * run, item // runs
         group, split = rest % groups, rest // groups
@@ -325,12 +346,13 @@ def multiply_weight(begin, end, a, like):
             tiles = here * each
             for n in range(here):
                 volume, o = (image + n) // out_depth, (image + n) % out_depth
-                spread_volume(shift(source, (volume * groups + group) * channels * depth * plane), channels, depth,
-                              o * stride_d - front, taps, step_d, height, width, 4 * tile_h - top, 4 * tile_w - left,
-                              tile_rows, tile_columns, slab, shift(points, n * each * pitch), point, pitch, like)
-                place = ((volume * groups + group) * filters + first_filter) * out_depth + o
-                spread(GRAD_OUTPUT, 4, 4, shift(grads, place * out_plane), out_depth * out_plane, wide_run, out_height,
-                       out_width, 4 * tile_h, 4 * tile_w, tile_rows, tile_columns, slab,
+                start = (volume * groups + group) * channels * depth * plane
+                spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, taps,
+                              step_d, height, width, 4 * tile_h - top, 4 * tile_w - left, tile_rows, tile_columns,
+                              slab, shift(points, n * each * pitch), point, pitch, like)
+                start = (((volume * groups + group) * filters + first_filter) * out_depth + o) * out_plane
+                spread(GRAD_OUTPUT, 4, 4, shift(grads, start), grads_size - start, out_depth * out_plane, wide_run,
+                       out_height, out_width, 4 * tile_h, 4 * tile_w, tile_rows, tile_columns, slab,
                        shift(grad_points, n * each * pitch_run), grad_point, pitch_run, like)
             for i in range(tiles):
                 col_a[i], col_b[i] = i * pitch, i * pitch_run
