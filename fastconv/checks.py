@@ -122,6 +122,25 @@ def check_library(op, name, x, like, like_name="input"):
                         f"{_kind(like)}")
 
 
+def real(op, name, value, least=-math.inf, most=math.inf):
+    """`value` as a float, refused unless it is a real number from `least` to `most`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{op}: {name} must be a number, got {value!r}")
+    if not least <= value <= most and (math.isfinite(least) or math.isfinite(most)):
+        limits = f"from {least} to {most}" if math.isfinite(most) else f"at least {least}"
+        raise ValueError(f"{op}: {name} must be {limits}, got {value!r}")
+    return float(value)
+
+
+def as_generator(op, generator):
+    """A NumPy generator from itself, from a seed, or from None (a fresh one of unpredictable seed)."""
+    try:
+        return np.random.default_rng(generator)
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: generator must be a numpy.random.Generator, a seed or None, got "
+                        f"{generator!r}") from None
+
+
 def check_axis(op, dim, ndim):
     """`dim` as an axis of an array of `ndim` axes, counted from 0."""
     if isinstance(dim, (bool, np.bool_)) or not hasattr(dim, "__index__"):

@@ -17,7 +17,9 @@ from torch_twins import (
     torch_arguments,
 )
 
+import fastconv
 import fastconv.functional as F
+import fastconv.grad as G
 
 SPECIAL = [[0.0, -0.0, 1.0, -1.0], [np.nan, 1.0, -1.0, 0.0], [np.inf, 0.0, 1.0, 2.0], [-np.inf, 0.0, 1.0, 2.0],
            [-np.inf] * 4, [np.inf, -np.inf, np.inf, 0.0], [1e4, -1e4, 1e30, 0.0], [-1e4, -1.1e4, -2e4, -1e4]]
@@ -37,6 +39,79 @@ def test_special_values(dtype):
         for dim in (0, 1):
             assert_near(getattr(F, name)(x, dim), getattr(T, name)(tensor(x), dim), dtype)
     np.testing.assert_array_equal(F.relu(x), T.relu(tensor(x)).numpy())
+
+
+EXTREME = [0.0, -0.0, 1e-30, -1e-30, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 90.0, -90.0, 720.0, -720.0, np.inf, -np.inf,
+           np.nan]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("backend_name", ["numba", "tensordot"])
+@pytest.mark.parametrize("name, arguments", [
+    ("leaky_relu", (0.1,)), ("leaky_relu", ()), ("leaky_relu", (0,)), ("leaky_relu", (-2.0,)), ("sigmoid", ()),
+    ("tanh", ()), ("prelu", (0.25,)), ("prelu", (np.array([0.5]),))])
+def test_element_by_element(name, arguments, backend_name, dtype):
+    arguments = [dtype(a) if name == "prelu" and isinstance(a, float) else a.astype(dtype) if hasattr(a, "astype")
+                 else a for a in arguments]
+    theirs = [tensor(a) if name == "prelu" else a for a in arguments]
+    with fastconv.use_backend(backend_name), np.errstate(all="raise"):
+        for shape in ((), (0,), (3,), (2, 3, 4), (0, 3), (70_000,)):
+            x = np.asarray(random(1, shape, dtype))
+            assert_near(getattr(F, name)(x, *arguments), getattr(T, name)(tensor(x), *theirs), dtype)
+        x = np.resize(np.array(EXTREME, dtype), 40)  # vectors, and what is left over
+        expected = getattr(T, name)(tensor(x), *theirs).numpy()
+        found = getattr(F, name)(x, *arguments)
+        np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny * 4)
+        np.testing.assert_array_equal(np.signbit(found[expected == 0]), np.signbit(expected[expected == 0]))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("backend_name", ["numba", "tensordot"])
+@pytest.mark.parametrize("shape, slopes", [((2, 3), 3), ((2, 3, 4, 5), 3), ((2, 3, 4), 1), ((5,), 1), ((0, 3, 2), 3),
+                                           ((2, 0), 0), ((), 1)])
+def test_prelu_and_its_gradients(shape, slopes, backend_name, dtype):
+    x, w, dy = (np.asarray(random(seed, size, dtype)) for seed, size in ((1, shape), (2, slopes), (3, shape)))
+    tx, tw = tensor(x, True), tensor(w, True)
+    expected = T.prelu(tx, tw)
+    dx, dw = torch.autograd.grad(expected, (tx, tw), tensor(dy))
+    with fastconv.use_backend(backend_name):
+        assert_near(F.prelu(x, w), expected, dtype)
+        assert_near(G.prelu_input(x, w, dy), dx, dtype)
+        assert_near(G.prelu_weight(x, w.shape, dy), dw, dtype)
+        if slopes == 1:
+            assert_near(G.prelu_weight(x, (), dy), dw[0], dtype)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("backend_name", ["numba", "tensordot"])
+@pytest.mark.parametrize("name", ["leaky_relu", "sigmoid", "tanh"])
+def test_gradients_element_by_element(name, backend_name, dtype):
+    x = np.concatenate([np.array(EXTREME, dtype), random(1, 40_000, dtype)])
+    dy = np.resize(random(2, 999, dtype), x.shape)
+    tx = tensor(x, True)
+    y = getattr(T, name)(tx)
+    (dx,) = torch.autograd.grad(y, tx, tensor(dy))
+    first = x if name == "leaky_relu" else y.detach().numpy().astype(dtype)
+    with fastconv.use_backend(backend_name):
+        found = getattr(G, f"{name}_input")(first, dy)
+    np.testing.assert_allclose(found, dx, atol=10 * np.finfo(dtype).eps, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape, dim", [((70, 10), 1), ((5, 16), 1), ((3, 4097), 1), ((2, 9000), 1), ((33, 1), 1),
+                                        ((3, 7, 130), 1), ((2, 70, 256), 1), ((1000, 3), 0)])
+def test_softmax_with_kernels_and_without(shape, dim, dtype, name):
+    x, dy = random(1, shape, dtype) * 5, random(2, shape, dtype)
+    x[0, 0] = -np.inf
+    tx = tensor(x, True)
+    y = getattr(T, name)(tx, dim)
+    (dx,) = torch.autograd.grad(y, tx, tensor(dy))
+    for backend_name in ("numba", "tensordot"):
+        with fastconv.use_backend(backend_name):
+            assert_near(getattr(F, name)(x, dim), y, dtype)
+            found = getattr(G, f"{name}_input")(y.detach().numpy().astype(dtype), dy, dim)
+            assert_near(found, dx, dtype)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -154,7 +229,8 @@ def test_mse_loss_broadcasts_with_a_warning(reduction):
         assert_near(result, expected, np.float64)
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax", "cross_entropy", "mse_loss", "unfold", "fold",
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "cross_entropy", "mse_loss", "unfold", "fold", "leaky_relu",
+                                  "embedding", "batch_norm",
                                   "max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices"])
 def test_arguments_are_torch_s(name):
     ours, theirs = (inspect.signature(getattr(module, name)).parameters for module in (F, T))

@@ -4,9 +4,12 @@ A file holds a family. Each public function checks its arrays, has `fastconv.geo
 calls one kernel of the backend in force.
 """
 
-from fastconv.functional.activation import log_softmax, relu, softmax
+from fastconv.functional.activation import leaky_relu, log_softmax, prelu, relu, sigmoid, softmax, tanh
+from fastconv.functional.batch_norm import batch_norm
 from fastconv.functional.conv import conv1d, conv2d, conv3d
 from fastconv.functional.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from fastconv.functional.dropout import dropout, dropout_with_mask
+from fastconv.functional.embedding import embedding
 from fastconv.functional.fold import fold, unfold
 from fastconv.functional.linear import linear
 from fastconv.functional.loss import cross_entropy, mse_loss
@@ -23,8 +26,9 @@ from fastconv.functional.pool import (
 )
 from fastconv.functional.signal import convolve1d, convolve2d, convolve3d, correlate1d, correlate2d, correlate3d
 
-__all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+__all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
            "conv_transpose2d", "conv_transpose3d", "convolve1d", "convolve2d", "convolve3d", "correlate1d",
-           "correlate2d", "correlate3d", "cross_entropy", "fold", "linear", "log_softmax", "max_pool1d",
-           "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "max_pool3d",
-           "max_pool3d_with_indices", "mse_loss", "relu", "softmax", "unfold"]
+           "correlate2d", "correlate3d", "cross_entropy", "dropout", "dropout_with_mask", "embedding", "fold",
+           "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
+           "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices", "mse_loss", "prelu", "relu", "sigmoid",
+           "softmax", "tanh", "unfold"]

@@ -48,7 +48,7 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
         For arrays of other types.
     """
     op = "cross_entropy"
-    reduction = _old_reduction(op, size_average, reduce, reduction)
+    reduction = old_reduction(op, size_average, reduce, reduction)
     t = class_targets(op, input, target, weight, ignore_index, label_smoothing)
     xp = t.xp
     with np.errstate(all="ignore"):
@@ -89,7 +89,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
         For shapes that do not fit and arrays of other types.
     """
     op = "mse_loss"
-    reduction = _old_reduction(op, size_average, reduce, reduction)
+    reduction = old_reduction(op, size_average, reduce, reduction)
     xp, x, t, weight = squared_operands(op, input, target, weight)
     if t.shape != x.shape:
         warnings.warn(f"{op}: target of shape {tuple(t.shape)} is broadcast with input of shape {tuple(x.shape)}; "
@@ -197,7 +197,8 @@ def check_reduction(op, reduction):
     return reduction
 
 
-def _old_reduction(op, size_average, reduce, reduction):
+def old_reduction(op, size_average, reduce, reduction):
+    """The reduction that `size_average` and `reduce` meant, with a warning, or `reduction` where neither is given."""
     if size_average is None and reduce is None:
         return check_reduction(op, reduction)
     if reduce is not None and not reduce:

@@ -4,7 +4,17 @@
 ``<operation>_parameters`` returns those of weight and bias together, from one pass over the data.
 """
 
-from fastconv.grad.activation import log_softmax_input, relu_input, softmax_input
+from fastconv.grad.activation import (
+    leaky_relu_input,
+    log_softmax_input,
+    prelu_input,
+    prelu_weight,
+    relu_input,
+    sigmoid_input,
+    softmax_input,
+    tanh_input,
+)
+from fastconv.grad.batch_norm import batch_norm_input, batch_norm_parameters
 from fastconv.grad.conv import (
     conv1d_input,
     conv1d_parameters,
@@ -27,6 +37,8 @@ from fastconv.grad.conv_transpose import (
     conv_transpose3d_parameters,
     conv_transpose3d_weight,
 )
+from fastconv.grad.dropout import dropout_input
+from fastconv.grad.embedding import embedding_weight
 from fastconv.grad.fold import fold_input, unfold_input
 from fastconv.grad.linear import linear_input, linear_parameters, linear_weight
 from fastconv.grad.loss import cross_entropy_input, mse_loss_input
@@ -39,11 +51,12 @@ from fastconv.grad.pool import (
     max_pool3d_input,
 )
 
-__all__ = ["avg_pool1d_input", "avg_pool2d_input", "avg_pool3d_input", "conv1d_input", "conv1d_parameters",
-           "conv1d_weight", "conv2d_input", "conv2d_parameters", "conv2d_weight", "conv3d_input",
-           "conv3d_parameters", "conv3d_weight", "conv_transpose1d_input", "conv_transpose1d_parameters",
-           "conv_transpose1d_weight", "conv_transpose2d_input", "conv_transpose2d_parameters",
-           "conv_transpose2d_weight", "conv_transpose3d_input", "conv_transpose3d_parameters",
-           "conv_transpose3d_weight", "cross_entropy_input", "fold_input", "linear_input", "linear_parameters",
-           "linear_weight", "log_softmax_input", "max_pool1d_input", "max_pool2d_input", "max_pool3d_input",
-           "mse_loss_input", "relu_input", "softmax_input", "unfold_input"]
+__all__ = ["avg_pool1d_input", "avg_pool2d_input", "avg_pool3d_input", "batch_norm_input", "batch_norm_parameters",
+           "conv1d_input", "conv1d_parameters", "conv1d_weight", "conv2d_input", "conv2d_parameters", "conv2d_weight",
+           "conv3d_input", "conv3d_parameters", "conv3d_weight", "conv_transpose1d_input",
+           "conv_transpose1d_parameters", "conv_transpose1d_weight", "conv_transpose2d_input",
+           "conv_transpose2d_parameters", "conv_transpose2d_weight", "conv_transpose3d_input",
+           "conv_transpose3d_parameters", "conv_transpose3d_weight", "cross_entropy_input", "dropout_input",
+           "embedding_weight", "fold_input", "leaky_relu_input", "linear_input", "linear_parameters", "linear_weight",
+           "log_softmax_input", "max_pool1d_input", "max_pool2d_input", "max_pool3d_input", "mse_loss_input",
+           "prelu_input", "prelu_weight", "relu_input", "sigmoid_input", "softmax_input", "tanh_input", "unfold_input"]

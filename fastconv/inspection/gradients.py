@@ -151,7 +151,25 @@ def _known_gradient(function):
     grad = importlib.import_module("fastconv.grad")
     name = getattr(function, "__name__", repr(function))
     own = getattr(function, "__module__", "").startswith("fastconv.functional")
-    if own and hasattr(grad, f"{name}_parameters"):
+    if own and name == "batch_norm":
+        def gradient(grad_output, x, mean, var, weight=None, bias=None, training=False, eps=1e-5, **keywords):
+            by_input = grad.batch_norm_input(x, grad_output, mean, var, weight, training, eps)
+            by_weight, by_bias = grad.batch_norm_parameters(x, grad_output, mean, var, training, eps)
+            if bias is not None:
+                return by_input, None, None, by_weight, by_bias
+            return by_input if weight is None else (by_input, None, None, by_weight)
+    elif own and name == "prelu":
+        def gradient(grad_output, x, weight):
+            return grad.prelu_input(x, weight, grad_output), grad.prelu_weight(x, weight.shape, grad_output)
+    elif own and name == "embedding":
+        def gradient(grad_output, rows, weight, padding_idx=None, scale_grad_by_freq=False, **keywords):
+            return None, grad.embedding_weight(rows, weight.shape, grad_output, padding_idx, scale_grad_by_freq)
+    elif own and name == "dropout":
+        def gradient(grad_output, x, p=0.5, training=True, inplace=False, generator=None):
+            _, mask = importlib.import_module("fastconv.functional").dropout_with_mask(x, p, training,
+                                                                                       generator=generator)
+            return grad.dropout_input(mask, grad_output, p if training else 0)
+    elif own and hasattr(grad, f"{name}_parameters"):
         def gradient(grad_output, x, weight, bias=None, **keywords):
             by_input = getattr(grad, f"{name}_input")(x.shape, weight, grad_output, **keywords)
             by_weight, by_bias = getattr(grad, f"{name}_parameters")(x, weight.shape, grad_output, **keywords)
@@ -163,16 +181,16 @@ def _known_gradient(function):
     elif own and (name.startswith("avg_pool") or name == "unfold"):
         def gradient(grad_output, x, *arguments, **keywords):
             return getattr(grad, f"{name}_input")(x.shape, grad_output, *arguments, **keywords)
-    elif own and name in ("softmax", "log_softmax"):
+    elif own and name in ("sigmoid", "softmax", "log_softmax", "tanh"):
         def gradient(grad_output, x, *arguments, **keywords):
             output = function(x, *arguments, **keywords)
             return getattr(grad, f"{name}_input")(output, grad_output, *arguments, **keywords)
     elif own and name in ("cross_entropy", "mse_loss"):
         def gradient(grad_output, x, target, **keywords):
             return getattr(grad, f"{name}_input")(x, target, grad_output, **keywords)
-    elif own and name == "relu":
-        def gradient(grad_output, x):
-            return grad.relu_input(x, grad_output)
+    elif own and name in ("leaky_relu", "relu"):
+        def gradient(grad_output, x, *arguments, **keywords):
+            return getattr(grad, f"{name}_input")(x, grad_output, *arguments, **keywords)
     else:
         raise TypeError(f"check_gradients: {name} needs a gradient= function: none is known for it")
     return gradient

@@ -1,4 +1,4 @@
-"""The layer between maps and fully connected layers."""
+"""Layers that change at most the shape."""
 
 import math
 
@@ -31,3 +31,58 @@ class Flatten(Layer):
 
     def extra_repr(self):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Layer):
+    """Split an axis into several: the inverse of `Flatten`. A contiguous input is not copied.
+
+    Parameters
+    ----------
+    dim : int
+    unflattened_size : tuple or list of int
+        The new axes; one may be -1, which the others and the axis determine.
+    """
+
+    def __init__(self, dim, unflattened_size):
+        if not isinstance(unflattened_size, tuple | list) or any(
+                isinstance(n, bool) or not isinstance(n, int) for n in unflattened_size):
+            raise TypeError(f"Unflatten: unflattened_size must be a tuple of ints, got {unflattened_size!r}")
+        if not unflattened_size or min(unflattened_size) < -1 or unflattened_size.count(-1) > 1:
+            raise ValueError("Unflatten: unflattened_size must hold sizes, of which one may be -1, got "
+                             f"{unflattened_size!r}")
+        self.dim, self.unflattened_size = dim, unflattened_size
+
+    def forward(self, x):
+        x = floating("Unflatten", "input", x)
+        axis = check_axis("Unflatten", self.dim, x.ndim)
+        new, whole = list(self.unflattened_size), x.shape[axis] if x.ndim else 1
+        known = math.prod(n for n in new if n != -1)
+        if -1 in new and known:
+            new[new.index(-1)] = whole // known
+        if -1 in new or math.prod(new) != whole:
+            raise ValueError(f"Unflatten: unflattened_size={self.unflattened_size} must multiply up to {whole}, the "
+                             f"size of axis {self.dim} of an input of shape {x.shape}")
+        self._input_shape = x.shape
+        self._output_shape = (*x.shape[:axis], *new, *x.shape[axis + 1:])
+        return x.reshape(self._output_shape)
+
+    def backward_inputs(self, grads):
+        grads = floating("Unflatten", "grad_output", grads)
+        check_shape("Unflatten", "grad_output", grads.shape, self._output_shape)
+        return grads.reshape(self._input_shape)
+
+    def extra_repr(self):
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class Identity(Layer):
+    """The input itself. Arguments are taken and ignored, so that it can stand in for another layer."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def forward(self, x):
+        return x
+
+    def backward_inputs(self, grads):
+        return grads

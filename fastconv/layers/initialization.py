@@ -2,18 +2,7 @@
 
 import math
 
-import numpy as np
-
 from fastconv.layers.parameter import Parameter
-
-
-def as_generator(op, generator):
-    """A NumPy generator from itself, from a seed, or from None (a fresh one of unpredictable seed)."""
-    try:
-        return np.random.default_rng(generator)
-    except (TypeError, ValueError):
-        raise TypeError(f"{op}: generator must be a numpy.random.Generator, a seed or None, got "
-                        f"{generator!r}") from None
 
 
 def weight_and_bias(weight_shape, bias_size, bias, dtype, generator):

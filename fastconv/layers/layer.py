@@ -40,6 +40,7 @@ class Layer:
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
         self._calls = Calls()
+        self._buffers = {}
         return self
 
     def __init_subclass__(cls, **kwargs):
@@ -100,6 +101,38 @@ class Layer:
             raise NotImplementedError(f"{type(self).__name__} has parameters but defines neither backward nor "
                                       "backward_parameters")
 
+    def register_buffer(self, name, array, persistent=True):
+        """Keep an array that is not trained: in the attribute `name`, in `state_dict`, and changed by `to`.
+
+        Write to it in place (``self.count[...] += 1``), or assign another array to the attribute.
+
+        Parameters
+        ----------
+        name : str
+        array : ndarray, or None for a buffer that is not used
+        persistent : bool
+            False leaves it out of `state_dict`.
+        """
+        if not (isinstance(name, str) and name and "." not in name):
+            raise ValueError(f"register_buffer: name must be a string without dots, not empty, got {name!r}")
+        if hasattr(self, name) and name not in self._buffers:
+            raise ValueError(f"register_buffer: {type(self).__name__} has an attribute {name!r} already")
+        if not isinstance(array, np.ndarray | None):
+            raise TypeError(f"register_buffer: {name!r} must be an array or None, got {type(array).__name__}")
+        self._buffers[name] = bool(persistent)
+        setattr(self, name, array)
+
+    def named_buffers(self, prefix=""):
+        """(name, array) of the buffers of this layer and of all below it, under torch's names."""
+        for path, layer in self.named_modules(prefix):
+            for name in layer._buffers:
+                if getattr(layer, name) is not None:
+                    yield (f"{path}.{name}" if path else name), getattr(layer, name)
+
+    def buffers(self):
+        """The buffers of this layer and of all below it."""
+        return (buffer for _, buffer in self.named_buffers())
+
     def named_children(self):
         """(name, layer) of the layers assigned to attributes."""
         return ((name, value) for name, value in vars(self).items() if isinstance(value, Layer))
@@ -124,7 +157,7 @@ class Layer:
         """(name, parameter), each parameter once, under torch's names such as ``'0.weight'``."""
         seen = set()
         for name, parameter in self._named_state(prefix):
-            if id(parameter) not in seen:
+            if isinstance(parameter, Parameter) and id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield name, parameter
 
@@ -158,20 +191,30 @@ class Layer:
         return self.train(False)
 
     def to(self, dtype):
-        """Change the type of every parameter, float32 or float64, and forget the last forward; returns the layer."""
+        """Change the type of every parameter and of the buffers of floats, to float32 or float64; returns the layer.
+
+        The last forward is forgotten.
+        """
         dtype = float_dtype(f"{type(self).__name__}.to", dtype)
         for parameter in self.parameters():
             parameter.cast(dtype)
         for layer in self.modules():
+            for name in layer._buffers:
+                buffer = getattr(layer, name)
+                if buffer is not None and buffer.dtype.kind == "f":
+                    setattr(layer, name, buffer.astype(dtype, copy=False))
             layer._calls = Calls()
         return self
 
     def state_dict(self):
-        """{name: array} of all parameters, under torch's names. Copy the arrays to keep them: they are the layer's."""
-        return {name: parameter.data for name, parameter in self._named_state()}
+        """{name: array} of all parameters and buffers, under torch's names.
+
+        Copy the arrays to keep them: they are the layer's.
+        """
+        return {name: value.data if isinstance(value, Parameter) else value for name, value in self._named_state()}
 
     def load_state_dict(self, state_dict, strict=True):
-        """Copy arrays into the parameters, converting them to the parameters' own type.
+        """Copy arrays into the parameters and buffers, converting them to the types of these.
 
         Parameters
         ----------
@@ -194,7 +237,7 @@ class Layer:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"load_state_dict: state_dict must map names to arrays, got {type(state_dict).__name__}")
-        own = dict(self._named_state())
+        own = self.state_dict()
         given = {name: np.asarray(value) for name, value in state_dict.items()}
         missing = [name for name in own if name not in given]
         unexpected = [name for name in given if name not in own]
@@ -205,13 +248,13 @@ class Layer:
         for name in own:
             if name in given and given[name].dtype.kind not in "fiub":
                 raise TypeError(f"load_state_dict: {name!r} must hold real numbers, got {given[name].dtype}")
-        problems += [f"{name!r} has shape {given[name].shape} instead of {parameter.shape}"
-                     for name, parameter in own.items() if name in given and given[name].shape != parameter.shape]
+        problems += [f"{name!r} has shape {given[name].shape} instead of {array.shape}"
+                     for name, array in own.items() if name in given and given[name].shape != array.shape]
         if problems:
             raise ValueError(f"load_state_dict: {type(self).__name__} does not match: {'; '.join(problems)}")
-        for name, parameter in own.items():
+        for name, array in own.items():
             if name in given:
-                parameter.data[...] = given[name]
+                array[...] = given[name]
         return LoadedKeys(missing, unexpected)
 
     def extra_repr(self):
@@ -230,10 +273,13 @@ class Layer:
             yield from layer._walk(f"{prefix}.{name}" if prefix else name)
 
     def _named_state(self, prefix=""):
+        """(name, parameter or array) of all that a state holds: of each layer the parameters, then the buffers."""
         for path, layer in self._walk(prefix):
-            for name, value in vars(layer).items():
-                if isinstance(value, Parameter):
-                    yield (f"{path}.{name}" if path else name), value
+            own = [(name, value) for name, value in vars(layer).items() if isinstance(value, Parameter)]
+            own += [(name, getattr(layer, name)) for name, persistent in layer._buffers.items()
+                    if persistent and getattr(layer, name) is not None]
+            for name, value in own:
+                yield (f"{path}.{name}" if path else name), value
 
 
 _WRAPPERS = {"forward": forward_call, "backward": backward_call(INPUTS, PARAMETERS),

@@ -3,7 +3,8 @@
 import numpy as np
 
 from fastconv import functional, geometry, grad
-from fastconv.layers.initialization import as_generator, weight_and_bias
+from fastconv.checks import as_generator
+from fastconv.layers.initialization import weight_and_bias
 from fastconv.layers.layer import Layer, bias_gradient
 from fastconv.layers.parameter import float_dtype
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from fastconv import functional, grad
-from fastconv.functional.loss import check_reduction
+from fastconv.functional.loss import old_reduction
 from fastconv.layers.layer import Layer
-from fastconv.layers.parameter import FLOATS, float_dtype
+from fastconv.layers.parameter import FLOATS
 
 
 class CrossEntropyLoss(Layer):
@@ -20,14 +20,18 @@ class CrossEntropyLoss(Layer):
     reduction : {'mean', 'sum', 'none'}
     label_smoothing : float
         Share of the target probability that is spread over all classes, 0 to 1.
+    size_average, reduce : bool, optional
+        Old names of `reduction`, which they override with a warning.
     """
 
-    def __init__(self, weight=None, *, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+    def __init__(self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
+                 label_smoothing=0.0):
         if weight is not None and not (isinstance(weight, np.ndarray) and weight.dtype in FLOATS):
             raise TypeError("CrossEntropyLoss: weight must be an array of float32 or float64, got "
                             f"{getattr(weight, 'dtype', type(weight).__name__)}")
-        self.weight, self.ignore_index = weight, ignore_index
-        self.reduction = check_reduction("CrossEntropyLoss", reduction)
+        self.register_buffer("weight", weight)
+        self.ignore_index = ignore_index
+        self.reduction = old_reduction("CrossEntropyLoss", size_average, reduce, reduction)
         self.label_smoothing = label_smoothing
 
     def forward(self, input, target):
@@ -52,12 +56,6 @@ class CrossEntropyLoss(Layer):
         """The gradient with respect to the scores, an array of their shape."""
         return grad.cross_entropy_input(self._input, self._target, grad_output, **self._arguments())
 
-    def to(self, dtype):
-        """Change the type of `weight`; returns the loss."""
-        if self.weight is not None:
-            self.weight = self.weight.astype(float_dtype("CrossEntropyLoss.to", dtype))
-        return super().to(dtype)
-
     def _arguments(self):
         return {"weight": self.weight, "ignore_index": self.ignore_index, "reduction": self.reduction,
                 "label_smoothing": self.label_smoothing}
@@ -70,10 +68,12 @@ class MSELoss(Layer):
     ----------
     reduction : {'mean', 'sum', 'none'}
         The mean is over all elements.
+    size_average, reduce : bool, optional
+        Old names of `reduction`, which they override with a warning.
     """
 
-    def __init__(self, *, reduction="mean"):
-        self.reduction = check_reduction("MSELoss", reduction)
+    def __init__(self, size_average=None, reduce=None, reduction="mean"):
+        self.reduction = old_reduction("MSELoss", size_average, reduce, reduction)
 
     def forward(self, input, target):
         """The loss.

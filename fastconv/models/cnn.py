@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from fastconv.checks import as_generator
 from fastconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, Softmax
-from fastconv.layers.initialization import as_generator
 
 
 def digits_cnn(*, dtype=np.float32, generator=None):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv import geometry
-from fastconv.layers.initialization import as_generator
+from fastconv.checks import as_generator
 from fastconv.layers.loss import CrossEntropyLoss
 from fastconv.training.checkpoint import load_checkpoint, save_checkpoint
 from fastconv.training.metrics import accuracy

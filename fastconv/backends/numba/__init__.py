@@ -7,6 +7,21 @@ from fastconv.backends import BackendUnavailable
 from fastconv.backends.engine import Engine
 from fastconv.backends.few import FewChannels
 from fastconv.backends.numba import columns, conv, dot, isa, jit, phases, pointwise, pool, rows, winograd
+from fastconv.backends.numba.batch_norm import (  # noqa: F401
+    batch_norm_moments,
+    batch_norm_scale,
+    batch_norm_scale_grad,
+    batch_norm_sums,
+)
+from fastconv.backends.numba.elementwise import (  # noqa: F401
+    leaky_relu,
+    leaky_relu_input,
+    prelu,
+    prelu_input,
+    prelu_weight,
+    sigmoid,
+)
+from fastconv.backends.numba.softmax import log_softmax, log_softmax_input, softmax, softmax_input  # noqa: F401
 
 if jit.disabled():
     raise BackendUnavailable("backend 'numba' cannot run here: NUMBA_DISABLE_JIT is set, and its tiles exist only as "

@@ -1,0 +1,105 @@
+"""Activations that NumPy would need several passes or a branch for, and the calls that `fastconv.functional` makes.
+
+Two work items are never parts of the same vector, whatever the number of threads: an item is a block or a plane.
+"""
+
+import numpy as np
+
+from fastconv.backends import threads
+from fastconv.backends.numba import jit
+from fastconv.backends.numba.jit import pointer, range_kernel
+from fastconv.backends.numba.vector import double, doubles, exp, number, plus
+
+BLOCK = 1 << 12
+
+
+@range_kernel
+def _sigmoid(begin, end, a, like):
+    x, y, size = pointer(a[0], like), pointer(a[1], like), a[2]
+    one = number(1, like)
+    for i in range(begin * BLOCK, min(end * BLOCK, size)):
+        y[i] = one / (one + exp(-x[i]))
+
+
+@range_kernel
+def _leaky(begin, end, a, like):
+    x, y, slope, size = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)[0], a[3]
+    for i in range(begin * BLOCK, min(end * BLOCK, size)):
+        y[i] = x[i] if x[i] > 0 else x[i] * slope
+
+
+@range_kernel
+def _leaky_input(begin, end, a, like):
+    x, dy, dx, slope = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)[0]
+    for i in range(begin * BLOCK, min(end * BLOCK, a[4])):
+        dx[i] = dy[i] if x[i] > 0 else dy[i] * slope
+
+
+@range_kernel
+def _prelu(begin, end, a, like):
+    x, y, weight = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)
+    channels, size = a[3], a[4]
+    for plane in range(begin, end):
+        slope = weight[plane % channels]
+        for i in range(plane * size, (plane + 1) * size):
+            y[i] = x[i] if x[i] > 0 else x[i] * slope
+
+
+@range_kernel
+def _prelu_input(begin, end, a, like):
+    x, dy, dx, weight = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)
+    channels, size = a[4], a[5]
+    for plane in range(begin, end):
+        slope = weight[plane % channels]
+        for i in range(plane * size, (plane + 1) * size):
+            dx[i] = dy[i] if x[i] > 0 else dy[i] * slope
+
+
+@range_kernel
+def _prelu_weight(begin, end, a, like):
+    x, dy, sums, size = pointer(a[0], like), pointer(a[1], like), doubles(a[2]), a[3]
+    zero = number(0, like)
+    for plane in range(begin, end):
+        total = 0.0
+        for i in range(plane * size, (plane + 1) * size):
+            total = plus(total, double(zero if x[i] > 0 else x[i] * dy[i]))
+        sums[plane] = total
+
+
+def run(kernel, count, arrays, numbers, like, work):
+    """Do `count` items of a kernel whose arguments are the addresses of `arrays`, then `numbers`."""
+    args = np.array([*map(jit.address, arrays), *numbers], np.int64)
+    jit.run(kernel, count, args, like.dtype, threads.get_num_threads(), work)
+
+
+def sigmoid(x, y):
+    """y = 1 / (1 + exp(-x)), for contiguous arrays that are not empty."""
+    run(_sigmoid, -(-x.size // BLOCK), (x, y), (x.size,), x, x.nbytes // 20)
+
+
+def leaky_relu(x, slope, y):
+    """y = x where it is above 0, else x times `slope`, an array of one element."""
+    run(_leaky, -(-x.size // BLOCK), (x, y, slope), (x.size,), x, x.nbytes // 40)
+
+
+def leaky_relu_input(x, slope, dy, dx):
+    """dx = dy where x is above 0, else dy times `slope`."""
+    run(_leaky_input, -(-x.size // BLOCK), (x, dy, dx, slope), (x.size,), x, x.nbytes // 30)
+
+
+def prelu(x, weight, y):
+    """`leaky_relu` of planes (N, C, M) with a slope for each channel."""
+    n, c, m = x.shape
+    run(_prelu, n * c, (x, y, weight), (c, m), x, x.nbytes // 40)
+
+
+def prelu_input(x, weight, dy, dx):
+    """Gradient of `prelu` with respect to x."""
+    n, c, m = x.shape
+    run(_prelu_input, n * c, (x, dy, dx, weight), (c, m), x, x.nbytes // 30)
+
+
+def prelu_weight(x, dy, sums):
+    """Sums over each plane of x dy where x is not above 0, taken in float64: (N, C)."""
+    n, c, m = x.shape
+    run(_prelu_weight, n * c, (x, dy, sums), (m,), x, x.nbytes // 20)
