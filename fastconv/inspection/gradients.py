@@ -115,12 +115,10 @@ def _of_layer(layer, inputs):
     parameters = [(name, p) for name, p in layer.named_parameters() if p.requires_grad]
 
     def compute():
-        return layer.forward(*inputs)
+        return _joined(layer.forward(*inputs))
 
     def analytic(direction):
-        layer.forward(*inputs)
-        # A loss is a number: its backward takes one.
-        found = layer.backward(direction if direction.ndim else float(direction))
+        found = layer.backward(_parted(direction, layer.forward(*inputs)))
         found = list(found) if isinstance(found, tuple) else [found]
         found += [None] * (len(inputs) - len(found))
         return found + [p.grad for _, p in parameters]
@@ -225,6 +223,19 @@ def _widened(x):
     if getattr(x, "dtype", None) is not None and x.dtype.kind == "f":
         return np.array(x, np.float64, order="C")
     return x
+
+
+def _joined(output):
+    """The outputs of a layer of several, such as a recurrent one, in one array."""
+    return np.concatenate([np.ravel(part) for part in output]) if isinstance(output, tuple) else output
+
+
+def _parted(direction, output):
+    """`direction` in the form of `output`; a float where that is a number, as the backward of a loss takes it."""
+    if not isinstance(output, tuple):
+        return direction if direction.ndim else float(direction)
+    ends = np.cumsum([part.size for part in output])[:-1]
+    return tuple(part.reshape(like.shape) for part, like in zip(np.split(direction, ends), output, strict=True))
 
 
 def _floating(x):

@@ -82,7 +82,11 @@ class Identity(Layer):
         pass
 
     def forward(self, x):
+        self._shape = getattr(x, "shape", None)
         return x
 
     def backward_inputs(self, grads):
+        if self._shape is not None:
+            grads = floating("Identity", "grad_output", grads)
+            check_shape("Identity", "grad_output", grads.shape, self._shape)
         return grads
