@@ -12,7 +12,7 @@ PACKAGE = Path(fastconv.__file__).parent
 
 # A module imports only what stands on its own line or above it.
 ORDER = (
-    ("version", "extras", "geometry"),
+    ("version", "extras", "files", "geometry"),
     ("backends", "config"),
     ("checks",),
     ("functional",),
@@ -37,12 +37,13 @@ OPTIONAL = {
     "matplotlib": ("demo", "inspection"),
     "mlxtend": ("training",),
     "rich": ("cli", "config", "demo", "inspection"),
+    "safetensors": ("files",),
     "torch": ("demo",),
     "tqdm": ("backends.numba", "config", "demo", "training"),
 }
 
 HEAVY = ("Cython", "array_api_compat", "llvmlite", "matplotlib", "mlxtend", "numba", "onnxruntime", "pandas", "rich",
-         "scipy", "torch", "tqdm")
+         "safetensors", "scipy", "torch", "tqdm")
 
 
 def modules():

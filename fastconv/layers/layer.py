@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv.checks import matching
+from fastconv.files import load_arrays, save_arrays
 from fastconv.geometry import check_shape
 from fastconv.layers.calls import INPUTS, PARAMETERS, Calls, backward_call, forward_call, one_half
 from fastconv.layers.parameter import Parameter, float_dtype
@@ -256,6 +257,40 @@ class Layer:
             if name in given:
                 array[...] = given[name]
         return LoadedKeys(missing, unexpected)
+
+    def save(self, path):
+        """Write `state_dict` into a file; see `fastconv.files.save_arrays`.
+
+        Parameters
+        ----------
+        path : str or path
+            Ending in ``.npz`` or ``.safetensors``.
+        """
+        save_arrays(path, self.state_dict())
+
+    def load(self, path, strict=True):
+        """Copy the arrays of a file into the parameters and buffers, as `load_state_dict` does.
+
+        Parameters
+        ----------
+        path : str or path
+            Ending in ``.npz`` or ``.safetensors``: written by `save`, or by torch's users with safetensors.
+        strict : bool
+            False ignores missing and unexpected names.
+
+        Returns
+        -------
+        LoadedKeys
+            ``missing_keys`` and ``unexpected_keys``.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is damaged, or lists all missing, unexpected and mis-shaped arrays. Nothing was loaded then.
+        """
+        return self.load_state_dict(load_arrays(path), strict)
 
     def extra_repr(self):
         """What stands between the parentheses of the layer's repr."""

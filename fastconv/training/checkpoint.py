@@ -1,11 +1,10 @@
 """Training states in .npz files, without pickle: nothing in a file is ever run."""
 
 import json
-import os
-import zipfile
-from pathlib import Path
 
 import numpy as np
+
+from fastconv.files import DAMAGED, read_npz, replacing, write_npz
 
 FORMAT = 1
 _META = "meta"
@@ -26,20 +25,12 @@ def save_checkpoint(path, arrays, meta):
     meta : dict
         Of what JSON knows, and of arrays.
     """
-    path = Path(path)
     text = json.dumps({"format": FORMAT, **meta}, default=_encode)
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise TypeError(f"save_checkpoint: {name!r} holds Python objects, which only pickle could write")
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            np.savez(file, **{_META: np.array(text)}, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as file:
+        write_npz(file, {_META: np.array(text), **arrays})
 
 
 def load_checkpoint(path):
@@ -53,12 +44,10 @@ def load_checkpoint(path):
         If it is no such file, or is damaged.
     """
     try:
-        # Opened here because np.load leaves a file open that turns out to be no archive.
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path)
         meta = json.loads(str(arrays.pop(_META)), object_hook=_decode)
         version = meta.pop("format")
-    except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise ValueError(f"load_checkpoint: {path} is no checkpoint, or is damaged ({error})") from error
     if version != FORMAT:
         raise ValueError(f"load_checkpoint: {path} has format {version}, expected {FORMAT}")
