@@ -178,7 +178,7 @@ TABLES = [dict(), dict(padding_idx=2), dict(padding_idx=-1, scale_grad_by_freq=T
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("arguments", TABLES)
 @pytest.mark.parametrize("rows", [[[3, 0, 3], [6, 3, 2]], 4, [], [6] * 9 + [2, 2]])
-def test_embedding(rows, arguments, dtype):
+def test_embedding(rows, arguments, dtype, either):
     rows, w = np.array(rows, np.int64), random(1, (7, 4), dtype)
     tw = tensor(w, True)
     y = F.embedding(rows, w, **arguments)
@@ -216,7 +216,8 @@ def test_embedding_scales_strided_tables_in_place():
 
 def test_many_occurrences_add_up_accurately():
     dy = np.full((100_000, 2), 0.1, np.float32)
-    found = G.embedding_weight(np.arange(100_000) % 3, (3, 2), dy)
+    with fastconv.use_backend("tensordot"):
+        found = G.embedding_weight(np.arange(100_000) % 3, (3, 2), dy)
     np.testing.assert_allclose(found, np.bincount(np.arange(100_000) % 3)[:, None] * np.float64(dy[0]), rtol=1e-6)
 
 

@@ -178,7 +178,7 @@ def sigmoid_input(output, grad_output):
         For different shapes and arrays of other types.
     """
     xp, y, dy = _same("sigmoid_input", output, grad_output)
-    return blockwise(_sigmoid_slope, y, dy) if xp is np else dy * (1 - y) * y
+    return _blocks("sigmoid_input", _sigmoid_slope, y, dy) if xp is np else dy * (1 - y) * y
 
 
 def tanh_input(output, grad_output):
@@ -200,7 +200,7 @@ def tanh_input(output, grad_output):
         For different shapes and arrays of other types.
     """
     xp, y, dy = _same("tanh_input", output, grad_output)
-    return blockwise(_tanh_slope, y, dy) if xp is np else dy * (1 - y * y)
+    return _blocks("tanh_input", _tanh_slope, y, dy) if xp is np else dy * (1 - y * y)
 
 
 def softmax_input(output, grad_output, dim):
@@ -265,6 +265,15 @@ def log_softmax_input(output, grad_output, dim):
         grad *= -xp.sum(dy, axis=axis, keepdims=True)
         grad += dy
     return grad
+
+
+def _blocks(name, chain, y, dy):
+    kernel = backends.extra(name) if y.size else None
+    if kernel is None:
+        return blockwise(chain, y, dy)
+    dx = np.empty_like(y)
+    kernel(y.reshape(-1), dy.reshape(-1), dx.reshape(-1))
+    return dx
 
 
 def _sigmoid_slope(dx, y, dy):

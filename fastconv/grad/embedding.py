@@ -5,7 +5,8 @@ import math
 import array_api_compat
 import numpy as np
 
-from fastconv.checks import portable, size
+from fastconv import backends
+from fastconv.checks import contiguous, portable, size
 from fastconv.functional.embedding import padding_row, row_numbers
 from fastconv.geometry import check_shape
 
@@ -27,7 +28,8 @@ def embedding_weight(input, weight_size, grad_output, padding_idx=None, scale_gr
     Returns
     -------
     array of shape `weight_size`
-        Occurrences are summed in pairs, pairs of pairs and so on, in the order of `input`.
+        The sums are in the order of `input`: one after another by a backend's kernel, else in pairs, pairs of pairs
+        and so on.
 
     Raises
     ------
@@ -45,9 +47,17 @@ def embedding_weight(input, weight_size, grad_output, padding_idx=None, scale_gr
     dw = xp.zeros(shape, dtype=dy.dtype, device=array_api_compat.device(dy))
     if not math.prod(dy.shape):
         return dw
-    rows = xp.reshape(rows, (-1,))
+    rows, dy = xp.reshape(rows, (-1,)), xp.reshape(dy, (-1, shape[1]))
+    kernel = backends.extra(op) if xp is np else None
+    if kernel is not None:
+        kernel(contiguous(rows), dy, dw)
+        if scale_grad_by_freq:
+            dw /= np.maximum(np.bincount(rows, minlength=shape[0]), 1).astype(dw.dtype)[:, None]
+        if padding is not None:
+            dw[padding] = 0
+        return dw
     with np.errstate(all="ignore"):
-        rows, sums, counts = _sums_of_equal(xp, rows, xp.reshape(dy, (-1, shape[1])))
+        rows, sums, counts = _sums_of_equal(xp, rows, dy)
         if scale_grad_by_freq:
             sums = sums / xp.asarray(counts, dtype=dy.dtype)[:, None]
     if padding is not None:

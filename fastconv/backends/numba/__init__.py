@@ -20,7 +20,10 @@ from fastconv.backends.numba.elementwise import (  # noqa: F401
     prelu_input,
     prelu_weight,
     sigmoid,
+    sigmoid_input,
+    tanh_input,
 )
+from fastconv.backends.numba.embedding import embedding_weight  # noqa: F401
 from fastconv.backends.numba.softmax import log_softmax, log_softmax_input, softmax, softmax_input  # noqa: F401
 
 if jit.disabled():

@@ -22,6 +22,22 @@ def _sigmoid(begin, end, a, like):
 
 
 @range_kernel
+def _sigmoid_input(begin, end, a, like):
+    y, dy, dx, size = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), a[3]
+    one = number(1, like)
+    for i in range(begin * BLOCK, min(end * BLOCK, size)):
+        dx[i] = dy[i] * (one - y[i]) * y[i]
+
+
+@range_kernel
+def _tanh_input(begin, end, a, like):
+    y, dy, dx, size = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), a[3]
+    one = number(1, like)
+    for i in range(begin * BLOCK, min(end * BLOCK, size)):
+        dx[i] = dy[i] * (one - y[i] * y[i])
+
+
+@range_kernel
 def _leaky(begin, end, a, like):
     x, y, slope, size = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)[0], a[3]
     for i in range(begin * BLOCK, min(end * BLOCK, size)):
@@ -75,6 +91,16 @@ def run(kernel, count, arrays, numbers, like, work):
 def sigmoid(x, y):
     """y = 1 / (1 + exp(-x)), for contiguous arrays that are not empty."""
     run(_sigmoid, -(-x.size // BLOCK), (x, y), (x.size,), x, x.nbytes // 20)
+
+
+def sigmoid_input(y, dy, dx):
+    """dx = dy y (1 - y)"""
+    run(_sigmoid_input, -(-y.size // BLOCK), (y, dy, dx), (y.size,), y, y.nbytes // 30)
+
+
+def tanh_input(y, dy, dx):
+    """dx = dy (1 - y y)"""
+    run(_tanh_input, -(-y.size // BLOCK), (y, dy, dx), (y.size,), y, y.nbytes // 30)
 
 
 def leaky_relu(x, slope, y):
