@@ -154,6 +154,22 @@ def test_cross_entropy(case, dtype):
     assert_near(F.cross_entropy(x, target, **arguments), expected, dtype)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape", [(70, 10), (5, 16), (3, 4097), (33, 1), (3, 7, 130), (2, 70, 20, 20)])
+@pytest.mark.parametrize("arguments", [{}, dict(weight=True), dict(ignore_index=0, reduction="sum")])
+def test_cross_entropy_with_kernels_and_without(shape, arguments, dtype):
+    x, labels = random(1, shape, dtype) * 5, np.random.default_rng(2).integers(0, shape[1], (shape[0], *shape[2:]))
+    labels.flat[::7] = arguments.get("ignore_index", -100)
+    keywords = arguments | ({"weight": np.abs(random(3, shape[1], dtype))} if "weight" in arguments else {})
+    tx = tensor(x, True)
+    loss = T.cross_entropy(tx, tensor(labels), **torch_arguments(keywords))
+    (dx,) = torch.autograd.grad(loss, tx)
+    for backend_name in ("numba", "tensordot"):
+        with fastconv.use_backend(backend_name):
+            assert_near(F.cross_entropy(x, labels, **keywords), loss, dtype)
+            assert_near(G.cross_entropy_input(x, labels, **keywords), dx, dtype)
+
+
 @pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int32, np.uint32, np.int64, np.uint64, ">i4"])
 def test_cross_entropy_takes_any_integers(kind):
     x, labels = random(1, (5, 4), np.float64), np.array([3, 0, 1, 1, 2])

@@ -8,9 +8,6 @@ import numpy as np
 from fastconv import backends
 from fastconv.checks import floating, portable, portable_any, portable_matching, real
 
-# Elements of a plane for which the kernels pay: shorter ones would leave most of a vector empty.
-PLANE = 16
-
 
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-05):
     """Each channel shifted and scaled to mean 0 and variance 1, then by `weight` and `bias`.
@@ -113,7 +110,7 @@ def moments(xp, x):
     In float64: float32 sums of 200,000 elements with vectors of partial sums would err by 1e-6 of the variance, by
     1e-3 if added one after another; these by 1e-15, and then 6e-8 when rounded.
     """
-    kernel = kernel_for("batch_norm_moments", xp, x)
+    kernel = kernel_for("batch_norm_moments", xp)
     if kernel is not None:
         stats = Moments(*np.empty((2, x.shape[1])))
         kernel(planes(x), *stats)
@@ -154,7 +151,7 @@ def normalize(xp, x, stats, w, b, eps):
     with np.errstate(all="ignore"):
         factor = factor if w is None else factor * xp.asarray(w, dtype=xp.float64)
     shift = xp.zeros_like(factor) if b is None else b
-    kernel = kernel_for("batch_norm_scale", xp, x)
+    kernel = kernel_for("batch_norm_scale", xp)
     if kernel is not None:
         y = np.empty_like(x)
         kernel(planes(x), planes(y), table(x, stats.mean, factor, shift))
@@ -182,9 +179,9 @@ def planes(x):
     return x.reshape(*x.shape[:2], -1)
 
 
-def kernel_for(name, xp, x):
-    """The backend's kernel of that name, where it pays; else None."""
-    return backends.extra(name) if xp is np and math.prod(x.shape[2:]) >= PLANE else None
+def kernel_for(name, xp):
+    """The backend's kernel of that name for NumPy arrays, if it has one."""
+    return backends.extra(name) if xp is np else None
 
 
 def other_axes(x):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import array_api_compat
 import numpy as np
 
-from fastconv.checks import check_library, portable, portable_any, portable_matching
+from fastconv import backends
+from fastconv.checks import check_library, contiguous, portable, portable_any, portable_matching
 from fastconv.functional.activation import log_softmax_along
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -52,14 +53,7 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
     t = class_targets(op, input, target, weight, ignore_index, label_smoothing)
     xp = t.xp
     with np.errstate(all="ignore"):
-        logp = xp.reshape(log_softmax_along(xp, t.x, t.axis), t.ncm)
-        if t.probabilities is not None:
-            losses = -xp.sum(logp * t.probabilities, axis=1)
-        else:
-            losses = -logp[t.places] * t.label_weights * (1 - t.smoothing)
-            if t.smoothing:
-                losses -= xp.sum(logp if t.weight is None else logp * t.weight, axis=1) * (t.smoothing / t.ncm[1])
-            losses = xp.where(t.counted, losses, xp.zeros_like(losses))
+        losses = _losses(xp, t)
         if reduction == "none":
             return xp.asarray(xp.reshape(losses, t.shape), copy=True)
         total = xp.sum(losses)
@@ -119,8 +113,8 @@ class ClassTargets(NamedTuple):
     weight: object  # (1, C, 1), or None
     probabilities: object  # (N, C, M), smoothed and weighted; None with class indices, which have the rest:
     labels: object = None  # (N, M), 0 where nothing counts
-    counted: object = None  # (N, M) of bool
-    label_weights: object = None  # (N, M)
+    counted: object = None  # (N, M) of bool, or None: all count
+    label_weights: object = None  # (N, M), or None: all are 1
 
     @property
     def places(self):
@@ -132,7 +126,17 @@ class ClassTargets(NamedTuple):
 
     def divisor(self):
         """What the mean divides by."""
-        return self.ncm[0] * self.ncm[2] if self.probabilities is not None else self.xp.sum(self.label_weights)
+        return self.ncm[0] * self.ncm[2] if self.label_weights is None else self.xp.sum(self.label_weights)
+
+    def kernel(self, name):
+        """The backend's kernel of that name, where there is one and it serves these targets."""
+        if self.xp is not np or self.labels is None or self.smoothing or not math.prod(self.ncm):
+            return None
+        return backends.extra(name)
+
+    def marked_labels(self):
+        """The labels, with -1 where nothing counts."""
+        return self.labels if self.counted is None else np.where(self.counted, self.labels, -1)
 
 
 def class_targets(op, input, target, weight, ignore_index, label_smoothing):
@@ -168,11 +172,34 @@ def class_targets(op, input, target, weight, ignore_index, label_smoothing):
         raise ValueError(f"{op}: target must have shape {index_shape} for an input of shape {tuple(x.shape)}, got "
                          f"{tuple(t.shape)}")
     labels, counted = _labels(op, xp, t, c, ignore_index)
-    label_weights = xp.asarray(counted, dtype=x.dtype)
+    label_weights = None if counted is None else xp.asarray(counted, dtype=x.dtype)
     if weight is not None:
-        label_weights *= xp.reshape(weight, (c,))[labels]
-    labels, counted, label_weights = (xp.reshape(a, (ncm[0], ncm[2])) for a in (labels, counted, label_weights))
+        chosen = xp.reshape(weight, (c,))[labels]
+        label_weights = chosen if counted is None else chosen * label_weights
+    labels, counted, label_weights = (None if a is None else xp.reshape(a, (ncm[0], ncm[2]))
+                                      for a in (labels, counted, label_weights))
     return ClassTargets(xp, x, axis, ncm, index_shape, smoothing, weight, None, labels, counted, label_weights)
+
+
+def _losses(xp, t):
+    """The losses (N, M) before their reduction."""
+    kernel = t.kernel("cross_entropy")
+    if kernel is not None:
+        losses = np.empty(t.labels.shape, t.x.dtype)
+        kernel(t.x.reshape(t.ncm), t.marked_labels(), losses)
+        if t.label_weights is not None:
+            losses *= t.label_weights
+        return losses
+    logp = xp.reshape(log_softmax_along(xp, t.x, t.axis), t.ncm)
+    if t.probabilities is not None:
+        return -xp.sum(logp * t.probabilities, axis=1)
+    losses = -logp[t.places]
+    if t.label_weights is not None:
+        losses *= t.label_weights
+    if t.smoothing:
+        losses *= 1 - t.smoothing
+        losses -= xp.sum(logp if t.weight is None else logp * t.weight, axis=1) * (t.smoothing / t.ncm[1])
+    return losses if t.counted is None else xp.where(t.counted, losses, xp.zeros_like(losses))
 
 
 def squared_operands(op, input, target, weight):
@@ -239,6 +266,12 @@ def _probabilities(op, xp, x, t, ncm, weight, smoothing):
 
 
 def _labels(op, xp, t, c, ignore_index):
+    """(labels, int64, 0 where they do not count; where they count, or None if all do)"""
+    # Seen as unsigned a negative number is a huge one: the common case takes one pass.
+    if xp is np and t.dtype == np.int64 and t.size and not 0 <= ignore_index < c:
+        t = contiguous(t)
+        if t.view(np.uint64).max() < c:
+            return t, None
     counted = xp.asarray(t != ignore_index)
     bad = counted & ((t < 0) | (t >= c))
     if xp.any(bad):

@@ -108,7 +108,7 @@ def _gradients(op, input, grad_output, running_mean, running_var, weight, traini
 
 def _sums(xp, x, dy, mean):
     """Sums over each channel of dy and of (x - mean) dy, float64."""
-    kernel = kernel_for("batch_norm_sums", xp, x)
+    kernel = kernel_for("batch_norm_sums", xp)
     if kernel is not None:
         total, product = np.empty((2, x.shape[1]))
         kernel(planes(x), planes(dy), mean, total, product)
@@ -125,7 +125,7 @@ def _input(xp, x, dy, mean, inverse, w, total, product, training):
         return dy * across(xp, x, factor)
     count = math.prod(x.shape) // x.shape[1]
     slope, shift = factor * product * inverse * inverse / count, factor * total / count
-    kernel = kernel_for("batch_norm_scale_grad", xp, x)
+    kernel = kernel_for("batch_norm_scale_grad", xp)
     if kernel is not None:
         dx = np.empty_like(x)
         kernel(planes(x), planes(dy), planes(dx), table(x, mean, factor, slope, shift))

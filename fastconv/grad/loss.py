@@ -2,6 +2,7 @@
 
 import math
 
+import array_api_compat
 import numpy as np
 
 from fastconv.checks import portable_any, portable_matching
@@ -43,6 +44,15 @@ def cross_entropy_input(input, target, grad_output=1.0, weight=None, ignore_inde
         if reduction == "mean":
             # Over a NumPy scalar, not a Python zero, division gives NaN or infinity as torch's does.
             scale = scale / xp.asarray(t.divisor(), dtype=t.x.dtype)
+        kernel = t.kernel("cross_entropy_input")
+        if kernel is not None:
+            scales = np.empty(t.labels.shape, t.x.dtype)
+            scales[...] = scale
+            if t.label_weights is not None:
+                scales *= t.label_weights
+            dx = np.empty_like(t.x)
+            kernel(t.x.reshape(t.ncm), t.marked_labels(), scales, dx.reshape(t.ncm))
+            return dx
         p = softmax_along(xp, t.x, t.axis)
         # A view of p in NumPy's case: both are contiguous.
         grad = xp.reshape(p, (n, c, m))
@@ -53,10 +63,11 @@ def cross_entropy_input(input, target, grad_output=1.0, weight=None, ignore_inde
             return p if xp is np else xp.reshape(grad, t.x.shape)
         # The target distribution, scaled: `labelled` at the label and, with smoothing, `spread` at every class.
         # An ignored target has 0 exactly, even where the mean divides by 0.
-        zeros = xp.zeros_like(t.label_weights)
-        total = labelled = xp.where(t.counted, t.label_weights * (scale * (1 - t.smoothing)), zeros)
+        zeros = xp.zeros((n, m), dtype=t.x.dtype, device=array_api_compat.device(t.x))
+        weights = zeros + 1 if t.label_weights is None else t.label_weights
+        total = labelled = _counted(xp, t, weights * (scale * (1 - t.smoothing)))
         if t.smoothing:
-            spread = xp.where(t.counted, (zeros + 1) * (scale * (t.smoothing / c)), zeros)
+            spread = _counted(xp, t, (zeros + 1) * (scale * (t.smoothing / c)))
             total = labelled + spread * (c if t.weight is None else xp.sum(t.weight))
         grad *= total[:, None, :]
         grad[t.places] -= labelled
@@ -97,6 +108,10 @@ def mse_loss_input(input, target, grad_output=1.0, reduction="mean", weight=None
             scale = scale / divisor
         grad *= scale
         return _summed_to(xp, xp.asarray(grad), x.shape)
+
+
+def _counted(xp, t, values):
+    return values if t.counted is None else xp.where(t.counted, values, xp.zeros_like(values))
 
 
 def _scale(op, grad_output, loss_shape, reduction, x):

@@ -13,6 +13,7 @@ from fastconv.backends.numba.batch_norm import (  # noqa: F401
     batch_norm_scale_grad,
     batch_norm_sums,
 )
+from fastconv.backends.numba.cross_entropy import cross_entropy, cross_entropy_input  # noqa: F401
 from fastconv.backends.numba.elementwise import (  # noqa: F401
     leaky_relu,
     leaky_relu_input,

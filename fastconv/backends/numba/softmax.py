@@ -19,7 +19,7 @@ SCRATCH = 4096  # elements of rows that scratch memory holds; a longer row is do
 
 
 @helper
-def _strip(item, classes, inner):
+def strip(item, classes, inner):
     """(first element, columns) of a strip."""
     strips = (inner + STRIP - 1) // STRIP
     outer, begun = item // strips, item % strips * STRIP
@@ -27,7 +27,7 @@ def _strip(item, classes, inner):
 
 
 @helper
-def _peaks(x, classes, inner, columns, top):
+def peaks(x, classes, inner, columns, top):
     """The largest of each column."""
     for j in range(columns):
         top[j] = x[j]
@@ -37,7 +37,7 @@ def _peaks(x, classes, inner, columns, top):
 
 
 @helper
-def _exponentials(x, classes, inner, columns, top, total, like):
+def exponentials(x, classes, inner, columns, top, total, like):
     """The sum of exp(x - top) of each column."""
     for j in range(columns):
         total[j] = number(0, like)
@@ -47,19 +47,19 @@ def _exponentials(x, classes, inner, columns, top, total, like):
 
 
 @helper
-def _padded(count, like):
+def padded(count, like):
     """Elements of scratch memory for a row of `count`."""
     width = lanes(like)
     return (count + width - 1) // width * width
 
 
 @helper
-def _rows_sums(x, rows, count, work, top, total, like):
+def rows_sums(x, rows, count, work, top, total, like):
     """The largest of each row, and the sum of exp(x - largest), which is left in `work`.
 
     Step by step for all rows, as a row's steps wait for each other: 1.0 ms in place of 2.8 for rows of 56.
     """
-    width, whole = lanes(like), _padded(count, like)
+    width, whole = lanes(like), padded(count, like)
     sums = stack(SUMS, like)
     for r in range(rows):
         for k in range(count):
@@ -67,11 +67,11 @@ def _rows_sums(x, rows, count, work, top, total, like):
         for k in range(count, whole):
             work[r * whole + k] = number(-math.inf, like)
     for r in range(rows):
-        peaks = shift(sums, r * width)
+        best = shift(sums, r * width)
         for j in range(width):
-            peaks[j] = work[r * whole + j]
+            best[j] = work[r * whole + j]
         for k in range(width, whole, width):
-            keep_larger(peaks, shift(work, r * whole + k))
+            keep_larger(best, shift(work, r * whole + k))
     for r in range(rows):
         top[r] = largest(shift(sums, r * width))
     for j in range(rows * width):
@@ -84,7 +84,7 @@ def _rows_sums(x, rows, count, work, top, total, like):
 
 
 @helper
-def _long_row_sum(x, count, like):
+def long_row_sum(x, count, like):
     """(the largest of a row, the sum of exp(x - largest))"""
     top, total = x[0], number(0, like)
     for k in range(1, count):
@@ -99,9 +99,9 @@ def _softmax(begin, end, a, like):
     source, target, classes, inner = pointer(a[0], like), pointer(a[1], like), a[2], a[3]
     top, total = stack(STRIP, like), stack(STRIP, like)
     for item in range(begin, end):
-        first, columns = _strip(item, classes, inner)
+        first, columns = strip(item, classes, inner)
         x, y = shift(source, first), shift(target, first)
-        _peaks(x, classes, inner, columns, top)
+        peaks(x, classes, inner, columns, top)
         for j in range(columns):
             total[j] = number(0, like)
         for k in range(classes):
@@ -121,10 +121,10 @@ def _log_softmax(begin, end, a, like):
     source, target, classes, inner = pointer(a[0], like), pointer(a[1], like), a[2], a[3]
     top, total = stack(STRIP, like), stack(STRIP, like)
     for item in range(begin, end):
-        first, columns = _strip(item, classes, inner)
+        first, columns = strip(item, classes, inner)
         x, y = shift(source, first), shift(target, first)
-        _peaks(x, classes, inner, columns, top)
-        _exponentials(x, classes, inner, columns, top, total, like)
+        peaks(x, classes, inner, columns, top)
+        exponentials(x, classes, inner, columns, top, total, like)
         for j in range(columns):
             total[j] = math.log(total[j])
         for k in range(classes):
@@ -139,16 +139,16 @@ def _softmax_rows(begin, end, a, like):
     if count > SCRATCH:
         for row in range(begin, end):
             x, y = shift(source, row * count), shift(target, row * count)
-            peak, scale = _long_row_sum(x, count, like)
+            peak, scale = long_row_sum(x, count, like)
             scale = number(1, like) / scale
             for k in range(count):
                 y[k] = exp(x[k] - peak) * scale
         return
-    whole = _padded(count, like)
+    whole = padded(count, like)
     step = min(ROWS, SCRATCH // whole)
     for row in range(begin, end, step):
         rows = min(step, end - row)
-        _rows_sums(shift(source, row * count), rows, count, work, top, total, like)
+        rows_sums(shift(source, row * count), rows, count, work, top, total, like)
         for r in range(rows):
             y, scale = shift(target, (row + r) * count), number(1, like) / total[r]
             for k in range(count):
@@ -159,13 +159,13 @@ def _softmax_rows(begin, end, a, like):
 def _log_softmax_rows(begin, end, a, like):
     source, target, count = pointer(a[0], like), pointer(a[1], like), a[2]
     work, top, total = stack(SCRATCH, like), stack(ROWS, like), stack(ROWS, like)
-    step = min(ROWS, SCRATCH // _padded(count, like)) if count <= SCRATCH else 1
+    step = min(ROWS, SCRATCH // padded(count, like)) if count <= SCRATCH else 1
     for row in range(begin, end, step):
         rows = min(step, end - row)
         if count > SCRATCH:
-            top[0], total[0] = _long_row_sum(shift(source, row * count), count, like)
+            top[0], total[0] = long_row_sum(shift(source, row * count), count, like)
         else:
-            _rows_sums(shift(source, row * count), rows, count, work, top, total, like)
+            rows_sums(shift(source, row * count), rows, count, work, top, total, like)
         for r in range(rows):
             x, y = shift(source, (row + r) * count), shift(target, (row + r) * count)
             peak, logarithm = top[r], math.log(total[r])
@@ -179,7 +179,7 @@ def _softmax_input(begin, end, a, like):
     classes, inner = a[3], a[4]
     total = stack(STRIP, like)
     for item in range(begin, end):
-        first, columns = _strip(item, classes, inner)
+        first, columns = strip(item, classes, inner)
         y, dy, dx = shift(result, first), shift(grads, first), shift(target, first)
         for j in range(columns):
             total[j] = number(0, like)
@@ -197,7 +197,7 @@ def _log_softmax_input(begin, end, a, like):
     classes, inner = a[3], a[4]
     total = stack(STRIP, like)
     for item in range(begin, end):
-        first, columns = _strip(item, classes, inner)
+        first, columns = strip(item, classes, inner)
         y, dy, dx = shift(result, first), shift(grads, first), shift(target, first)
         for j in range(columns):
             total[j] = number(0, like)
