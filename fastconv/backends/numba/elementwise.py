@@ -38,6 +38,22 @@ def _tanh_input(begin, end, a, like):
 
 
 @range_kernel
+def _relu(begin, end, a, like):
+    x, y = pointer(a[0], like), pointer(a[1], like)
+    zero = number(0, like)
+    for i in range(begin * BLOCK, min(end * BLOCK, a[2])):
+        y[i] = zero if x[i] < zero else x[i]
+
+
+@range_kernel
+def _relu_input(begin, end, a, like):
+    x, dy, dx = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)
+    zero = number(0, like)
+    for i in range(begin * BLOCK, min(end * BLOCK, a[3])):
+        dx[i] = zero if x[i] <= zero else dy[i]
+
+
+@range_kernel
 def _leaky(begin, end, a, like):
     x, y, slope, size = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)[0], a[3]
     for i in range(begin * BLOCK, min(end * BLOCK, size)):
@@ -101,6 +117,16 @@ def sigmoid_input(y, dy, dx):
 def tanh_input(y, dy, dx):
     """dx = dy (1 - y y)"""
     run(_tanh_input, -(-y.size // BLOCK), (y, dy, dx), (y.size,), y, y.nbytes // 30)
+
+
+def relu(x, y):
+    """y = 0 where x is below 0, else x."""
+    run(_relu, -(-x.size // BLOCK), (x, y), (x.size,), x, x.nbytes // 40)
+
+
+def relu_input(x, dy, dx):
+    """dx = 0 where x is at most 0, else dy."""
+    run(_relu_input, -(-x.size // BLOCK), (x, dy, dx), (x.size,), x, x.nbytes // 30)
 
 
 def leaky_relu(x, slope, y):
