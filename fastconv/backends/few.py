@@ -17,20 +17,23 @@ class FewChannels(Engine):
         Rows and columns of the tiles of the weight gradient.
     slides, slide_dots : tuple of (int, int, int, int), optional
         (taps down, taps across, stride, vectors) of the kernels that can slide, by pass: `plan_rows.forward`.
+    fans : tuple of (int, int), optional
+        (length of the sums, vectors) of the kernels that keep their operands in registers.
     """
 
-    def __init__(self, run, tile_bytes, address, vector_bytes, dots, slides=(), slide_dots=()):
+    def __init__(self, run, tile_bytes, address, vector_bytes, dots, slides=(), slide_dots=(), fans=()):
         super().__init__(run, tile_bytes, address)
+        self.fans = fans
         self.vector_bytes, self.dots, self.slides, self.slide_dots = vector_bytes, dots, slides, slide_dots
 
     def conv_forward(self, x, w, bias, y, g):
-        product = plan_rows.forward(g, self._lanes(x), self._vectors(), self.slides)
+        product = plan_rows.forward(g, self._lanes(x), self._vectors(), self.slides, self.fans)
         if product is None or self._winograd(plan_winograd.forward, g, x):
             return super().conv_forward(x, w, bias, y, g)
         self._multiply_rows(x, w, bias, y, product)
 
     def conv_backward_input(self, dy, w, dx, g):
-        product = plan_rows.backward_input(g, self._lanes(dy), self._vectors(), self.slides)
+        product = plan_rows.backward_input(g, self._lanes(dy), self._vectors(), self.slides, self.fans)
         if product is None or self._winograd(plan_winograd.backward_input, g, dy):
             return super().conv_backward_input(dy, w, dx, g)
         self._multiply_rows(dy, w, None, dx, product)

@@ -13,7 +13,7 @@ The usual depthwise kernels need no such copy: they slide down the planes where 
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from math import prod
+from math import inf, prod
 
 from fastconv.backends.plan import ITEMS, Table, phases_along, strides_of, table
 
@@ -23,6 +23,10 @@ SCRATCH = 49152
 SUMS = 65536
 # Positions of a piece of the weight gradient's reduction, at least.
 PIECE = 1024
+# Elements of results that a fan may have. It writes a vector to each channel in turn, which is slow where they come from
+# memory: 17 ms in place of 15 for 3 to 64 channels of 8 x 224 x 224, but 0.17 in place of 0.33 for 1 to 32 channels of
+# 64 x 28 x 28.
+NEAR = 3 << 19
 # Elements of a scratch beyond which this form is left alone: one row of results may need so many channels.
 LARGEST = 131072
 
@@ -185,13 +189,29 @@ def _together(columns, width, lanes, vectors):
     return -(-columns // -(-columns // 4))
 
 
-def _wins(axes, channels, columns, depth, strips, lanes, vectors):
-    """Whether this form is faster than the tile whose vectors are output channels.
+def _fan(axes, columns, depth, size, lanes, fans):
+    """(length, vectors, cycles a position) of the kernel whose operands stay in registers; zeros where none serves.
+
+    `fans` are the (length of the sums, vectors) for which there is code; `size` counts the results' elements.
+    """
+    width = axes[2].count
+    found = min(((length, vectors) for length, vectors in fans if length >= depth), default=None)
+    if found is None or columns < 4 or width < lanes or any(len(axis.phases) > 1 for axis in axes) or size > NEAR:
+        return 0, 0, inf
+    length, vectors = found
+    across = -(-width // lanes)
+    tiles = -(-across // vectors)
+    cycles = (columns * across * (0.55 * length + 1.5) + 2 * length * across + 60 * tiles) / width
+    return length, vectors, cycles
+
+
+def _wins(axes, channels, columns, depth, fan, strips, lanes, vectors):
+    """Whether this form is faster than the tile whose vectors are output channels, and whether as a fan.
 
     In cycles a position, as measured with AVX-512; `depth` is the mean length of the sums. A step of a tile of m rows
     of n vectors does m * n multiply-adds at two a cycle, unless its loads, twice as many where they straddle cache
     lines, take longer. A call of the tile takes 110 cycles. What is copied or woven with a stride of more than 2 goes
-    one by one. The other tile turns its results, and stores those of a phase one by one.
+    one by one. The other tile turns its results, and stores those of a phase one by one. `fan` is the fan's cost.
     """
     w = axes[2]
     width, phases = w.count, prod(len(axis.phases) for axis in axes)
@@ -202,6 +222,7 @@ def _wins(axes, channels, columns, depth, strips, lanes, vectors):
     loads = rows * wide + 2 if columns == 1 else wide + rows / 2 + 1
     line = tiles * (depth * 1.1 * max(rows * wide / 2, loads) + 110)
     here = line / rows / width if columns == 1 else -(-columns // rows) * line / width
+    fans, here = fan < here, min(fan, here)
     if strips.copy:
         each = 0.2 if w.stride == 1 else 0.3 if w.stride == 2 and strips.parts == 2 else 1.5
         here += each * strips.elements(channels) / (strips.depth * strips.rows * width * phases)
@@ -209,7 +230,7 @@ def _wins(axes, channels, columns, depth, strips, lanes, vectors):
         here += columns * (0.3 if w.step == 2 else 1.5)
     turned = -(-columns // lanes)
     there = turned * (depth * (0.6 if turned > 1 else 0.76) + (12 if phases == 1 else 40 * min(1, depth / channels)))
-    return here < there
+    return here < there, fans
 
 
 def _slide(axes, channels, columns, lanes, slides):
@@ -237,14 +258,18 @@ def _slide(axes, channels, columns, lanes, slides):
     return down, across, stride, most, top, left
 
 
-def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides):
+def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fans):
     """A product of `columns` results from `channels` planes a group; `weights` are w's strides: column, channel."""
     d, h, w = axes
     slide = _slide(axes, channels, columns, lanes, slides)
     strips = _strips(axes, channels, g.n * g.groups, lanes, copy=False if slide[0] else None)
     depth = channels * prod(g.kernel) / prod(len(axis.phases) for axis in axes)
-    if strips.elements(channels) > LARGEST or not _wins(axes, channels, columns, depth, strips, lanes, vectors):
+    length, wide, cycles = _fan(axes, columns, depth, g.n * g.groups * columns * prod(size), lanes, fans)
+    wins, fanned = _wins(axes, channels, columns, depth, cycles, strips, lanes, vectors)
+    if strips.elements(channels) > LARGEST or not wins:
         return None
+    if not fanned:
+        length = wide = 0
     column, channel = weights
     col_a, col_b, starts = [], [], [0]
     for phases in product(d.phases, h.phases, w.phases):
@@ -254,35 +279,41 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides):
                 col_a.append(c * channel + sum(r * s for (r, _), s in zip(taps, strides_of(g.kernel), strict=True)))
                 col_b.append(c * strips.strides[0] + _shift([shift for _, shift in taps], axes, strips))
         starts.append(len(col_a))
+    # A fan reads as many offsets as there is code for.
+    for offsets in (col_a, col_b):
+        offsets += [0] * (length - len(offsets))
     phases = [value for axis in axes for first, count, _ in axis.phases for value in (first, count)] + starts
     together = _together(columns, w.count, lanes, vectors)
     # A kernel that slides needs a row of zeros.
     needed = w.size if slide[0] else strips.elements(channels)
     line, scratch = _up(w.count, lanes), _up(needed + 8 * lanes, lanes)
     items = g.n * g.groups * strips.count
-    args = (items, scratch + together * len(w.phases) * line, scratch, line, g.groups, channels, columns, column,
+    buffer = max(together * len(w.phases) * line, columns * length)
+    args = (items, scratch + buffer, scratch, line, g.groups, channels, columns, column,
             columns * channels * prod(g.kernel), together, *(axis.size for axis in axes),
             *(axis.before for axis in axes), *(axis.stride for axis in axes), *(axis.step for axis in axes),
-            *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide)
+            *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide, length, wide)
     return Rows(items, args[1], _work(g), table(col_a), table(col_b), table(phases), args)
 
 
 @lru_cache(maxsize=512)
-def forward(g, lanes, vectors, slides):
+def forward(g, lanes, vectors, slides, fans):
     """The forward pass as `Rows`, or None.
 
-    A vector has `lanes` elements, a tile `vectors` of them in a row, and `slides` are the (taps down, taps
-    across, stride, vectors) of the kernels that can slide.
+    A vector has `lanes` elements, a tile `vectors` of them in a row; `slides` are the (taps down, taps across, stride,
+    vectors) of the kernels that can slide, `fans` the (length of the sums, vectors) of those that keep their operands.
     """
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
-    return _rows(g, _forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors, slides)
+    return _rows(g, _forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors, slides,
+                 fans)
 
 
 @lru_cache(maxsize=512)
-def backward_input(g, lanes, vectors, slides):
+def backward_input(g, lanes, vectors, slides, fans):
     """The input gradient as `Rows`, or None."""
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
-    return _rows(g, _backward_axes(g), g.input, filters, channels, (taps, channels * taps), lanes, vectors, slides)
+    return _rows(g, _backward_axes(g), g.input, filters, channels, (taps, channels * taps), lanes, vectors, slides,
+                 fans)
 
 
 def _dot_tile(rows, columns, width, lines, lanes, tiles):

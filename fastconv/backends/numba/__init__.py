@@ -6,7 +6,7 @@ import numpy as np
 from fastconv.backends import BackendUnavailable
 from fastconv.backends.engine import Engine
 from fastconv.backends.few import FewChannels
-from fastconv.backends.numba import columns, conv, dot, isa, jit, phases, pointwise, pool, rows, winograd
+from fastconv.backends.numba import columns, conv, dot, fan, isa, jit, phases, pointwise, pool, rows, winograd
 from fastconv.backends.numba.batch_norm import (  # noqa: F401
     batch_norm_moments,
     batch_norm_scale,
@@ -65,7 +65,7 @@ class _Numba(FewChannels, _Planes):
 
 
 _contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS, dot.SLIDES,
-                   dot.SLIDE_DOTS)
+                   dot.SLIDE_DOTS, tuple(fan.FANS.items()))
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight

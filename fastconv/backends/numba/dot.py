@@ -74,7 +74,7 @@ class _Masked(Vectors):
         self.builder.call(function, [value, self.builder.bitcast(base, pointer), self.alignment, mask])
 
 
-class _Loop:
+class Loop:
     """A loop that LLVM leaves rolled: index = 0, step, ... below `stop`, with values carried round; may run never."""
 
     def __init__(self, builder, name, stop, step, carried):
@@ -106,7 +106,7 @@ class _Loop:
         return self.values
 
 
-def _choose(builder, keys, table, generate):
+def choose(builder, keys, table, generate):
     """Run the code that `generate` makes for the literals of `table` which equal the run-time values `keys`."""
     done = builder.append_basic_block("chosen")
     for literals in table:
@@ -193,7 +193,7 @@ def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start,
                     for i in rows:
                         v.store_masked(after[i][-1], v.at(targets[i], last), mask)
 
-        _choose(builder, (mr, nv), SHARE_A if shared else SHARE_B, tile)
+        choose(builder, (mr, nv), SHARE_A if shared else SHARE_B, tile)
         return context.get_dummy_value()
 
     integers, integer = row_a, types.int64
@@ -282,7 +282,7 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
             sums = []
             for h in range(ahead):
                 sums = row(ir.Constant(INT, h), sums, h)
-            loop = _Loop(builder, "rows", rows, 1, [value for found in sums for value in found])
+            loop = Loop(builder, "rows", rows, 1, [value for found in sums for value in found])
             sums = [loop.values[i * nv:(i + 1) * nv] for i in range(len(sums))]
             for h in range(ahead, nr):
                 index = builder.add(builder.mul(loop.index, ir.Constant(INT, stride)), ir.Constant(INT, h))
@@ -304,7 +304,7 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
                     v.store_masked(done[-1], v.at(target, last), mask)
             loop.close([value for found in sums for value in found])
 
-        _choose(builder, (nr, ns, stride, nv), SLIDES, stripe)
+        choose(builder, (nr, ns, stride, nv), SLIDES, stripe)
         return context.get_dummy_value()
 
     integers, integer = col_a, types.int64
@@ -360,9 +360,9 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
                         found[k] = v.fma(left[i], right, sums[k])
                 return found
 
-            outer = _Loop(builder, "rows", rows, 1, [v.load(target) for target in targets])
+            outer = Loop(builder, "rows", rows, 1, [v.load(target) for target in targets])
             at_a, at_b = builder.mul(outer.index, pitch_a), builder.mul(outer.index, pitch_b)
-            inner = _Loop(builder, "vectors", whole, v.lanes, outer.values)
+            inner = Loop(builder, "vectors", whole, v.lanes, outer.values)
             sums = inner.close(add(v.load, builder.add(at_a, inner.index), builder.add(at_b, inner.index),
                                    inner.values))
             before, tail = builder.block, builder.append_basic_block("tail")
@@ -382,7 +382,7 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
             for value, target in zip(outer.close(result), targets, strict=True):
                 v.store(value, target)
 
-        _choose(builder, (mr, nr), DOTS, tile)
+        choose(builder, (mr, nr), DOTS, tile)
         return context.get_dummy_value()
 
     integers, integer = row_a, types.int64
@@ -427,7 +427,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
                 return [v.load_masked(v.at(line, column), here) for column, here in zip(columns, masks, strict=True)]
 
             lines = [value for r in range(nr - 1) for value in row(ir.Constant(INT, r))]
-            loop = _Loop(builder, "rows", rows, 1, [*lines, *(v.load(target) for target in targets)])
+            loop = Loop(builder, "rows", rows, 1, [*lines, *(v.load(target) for target in targets)])
             lines, found = loop.values[:len(lines)], loop.values[len(lines):]
             lines = [*lines, *row(builder.add(loop.index, ir.Constant(INT, nr - 1)))]
             place = v.at(y, builder.mul(loop.index, pitch))
@@ -441,7 +441,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
             for value, target in zip(result[(nr - 1) * ns:], targets, strict=True):
                 v.store(value, target)
 
-        _choose(builder, (nr, ns), [(nr, ns) for nr, ns, _, _ in SLIDE_DOTS], stripe)
+        choose(builder, (nr, ns), [(nr, ns) for nr, ns, _, _ in SLIDE_DOTS], stripe)
         return context.get_dummy_value()
 
     integer = types.int64
@@ -475,7 +475,7 @@ def window(typingctx, source, width, first, target, count, ahead):
     def generate(context, builder, signature, args):
         source, width, first, target, count, ahead = args
         v = _Masked(context, builder, signature.args[0].dtype)
-        loop = _Loop(builder, "copy", count, v.lanes, [])
+        loop = Loop(builder, "copy", count, v.lanes, [])
         here = builder.add(first, loop.index)
         v.prefetch(v.at(source, builder.add(here, ahead)))
         v.store(v.load_masked(v.at(source, here), v.inside(here, width)), v.at(target, loop.index))
@@ -493,7 +493,7 @@ def split(typingctx, source, width, first, target, pitch, count, ahead):
     def generate(context, builder, signature, args):
         source, width, first, target, pitch, count, ahead = args
         v = _Masked(context, builder, signature.args[0].dtype)
-        loop = _Loop(builder, "split", count, v.lanes, [])
+        loop = Loop(builder, "split", count, v.lanes, [])
         here = builder.add(first, builder.shl(loop.index, ir.Constant(INT, 1)))
         there = builder.add(here, ir.Constant(INT, v.lanes))
         pair = [v.load_masked(v.at(source, place), v.inside(place, width)) for place in (here, there)]
@@ -517,7 +517,7 @@ def weave(typingctx, even, odd, target, count):
         even, odd, target, count = args
         v = _Masked(context, builder, signature.args[0].dtype)
         half = v.lanes // 2
-        loop = _Loop(builder, "weave", count, 2 * v.lanes, [])
+        loop = Loop(builder, "weave", count, 2 * v.lanes, [])
         from_ = builder.lshr(loop.index, ir.Constant(INT, 1))
         pair = [v.load(v.at(source, from_)) for source in (even, odd)]
         for i in range(2):

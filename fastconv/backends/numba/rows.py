@@ -5,6 +5,7 @@ since a chunk needs a scratch of its own; what an item computes does not depend 
 """
 
 from fastconv.backends.numba.dot import VECTORS, dots, line, slide, slide_dots, split, total, weave, window
+from fastconv.backends.numba.fan import fan_row
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.tile import lanes
 
@@ -120,7 +121,7 @@ def multiply_rows(begin, end, a, like):
     copied, depth, rows, across, down = a[37] != 0, a[38], a[39], a[40], a[41]
     slices, lines, parts, pitch, filled = a[42], a[43], a[44], a[45], a[46]
     slice_stride, row_stride = a[48], a[49]
-    sliding = a[50] != 0
+    sliding, fanned, most = a[50] != 0, a[56], a[57]
     starts = shift(phases, 2 * (phases_d + phases_h + phases_w))
     at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
     row_a, row_b, row_c, row_y = stack(8, phases), stack(8, phases), stack(8, phases), stack(8, phases)
@@ -131,6 +132,7 @@ def multiply_rows(begin, end, a, like):
     for chunk in range(begin, end):
         scratch = shift(space, chunk * space_size)
         buffer = shift(scratch, scratch_size)
+        packed = -1
         if sliding:
             for j in range(scratch_size):
                 scratch[j] = 0
@@ -144,6 +146,13 @@ def multiply_rows(begin, end, a, like):
                 origin[0], origin[1], extent[0], extent[1] = first_d * stride_d, first_h * stride_h, slices, lines
                 _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
                 base = scratch
+            if fanned != 0 and group != packed:
+                # The weights as the fan reads them.
+                packed = group
+                for column in range(columns):
+                    for t in range(fanned):
+                        here = w[group * group_stride + column * column_stride + col_a[t]]
+                        buffer[column * fanned + t] = here if t < starts[1] else 0
             for phase_d in range(phases_d):
                 for i in range(first_d, min(first_d + depth, phases[2 * phase_d + 1])):
                     source_d = (i * stride_d - origin[0]) * slice_stride
@@ -157,6 +166,13 @@ def multiply_rows(begin, end, a, like):
                             _slide(shift(a, 50), shift(w, group * group_stride), col_a, shift(base, source_d),
                                    size[1], size[2], first_h, scratch, start[0],
                                    shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, like)
+                            continue
+                        if fanned != 0:
+                            for p in range(first_h, stop):
+                                fan_row(fanned, most, starts[1], columns, buffer,
+                                        shift(base, source_d + (p * stride_h - origin[1]) * row_stride), col_b,
+                                        shift(bias, group * columns), a[2] != 0,
+                                        shift(out, rest * columns * plane + (out_d + p) * width), plane, width)
                             continue
                         for block in range(first_h, stop, together if columns == 1 else 1):
                             for m in range(0, columns, together):

@@ -1,0 +1,88 @@
+"""Short sums for many output channels: the operands of a few positions stay in registers while the channels pass by.
+
+A first layer has 9 to 27 taps in all. Its results are many times its input, and each needs few multiply-adds: a tile
+that is set up for every four rows of results spends most of its time on that.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastconv.backends.numba.dot import Loop, choose
+from fastconv.backends.numba.isa import NAME
+from fastconv.backends.numba.jit import helper, shift
+from fastconv.backends.numba.tile import INT, Vectors, lanes
+
+# Lengths of the sums for which there is code, and the vectors of positions whose operands the registers then hold.
+FANS = {3: 2, 5: 2, 9: 2, 12: 2, 16: 1, 20: 1, 25: 1, 27: 1} if NAME in ("avx512", "neon") else {3: 2, 5: 2, 9: 1}
+
+
+@intrinsic
+def fan(typingctx, depth, nv, steps, columns, a, b, col_b, bias, biased, c, ldc, last):
+    """For NV vectors of neighbors, and all of some columns::
+
+        c[i * ldc + j] = bias[i] + sum over t < steps of a[i * DEPTH + t] * b[col_b[t] + j]      i < columns
+
+    Parameters
+    ----------
+    depth, nv : int64
+        An entry of `FANS`, or a smaller NV. `a` and `col_b` have DEPTH entries, of which those from `steps` on are 0.
+    steps, columns, ldc : int64
+    a, b, bias, c : pointer
+        `bias` is read if `biased`.
+    col_b : pointer to int64
+    biased : bool
+    last : int64
+        Where the last vector starts; it may overlap the one before.
+    """
+
+    def generate(context, builder, signature, args):
+        depth, nv, steps, columns, a, b, col_b, bias, biased, c, ldc, last = args
+        v = Vectors(context, builder, signature.args[4].dtype)
+
+        def variant(depth, nv):
+            places = [ir.Constant(INT, j * v.lanes) for j in range(nv - 1)] + [last]
+            operands = []
+            for t in range(depth):
+                source = v.at(b, builder.load(v.at(col_b, t)))
+                inside = builder.icmp_signed("<", ir.Constant(INT, t), steps)
+                # Beyond the sum an infinity in b must not meet the 0 in a.
+                operands.append([builder.select(inside, v.load(v.at(source, place)), v.zero) for place in places])
+            loop = Loop(builder, "columns", columns, 1, [])
+            factors = v.at(a, builder.mul(loop.index, ir.Constant(INT, depth)))
+            entry = builder.block
+            with builder.if_then(biased):
+                start = builder.load(v.at(bias, loop.index))
+                loading = builder.block
+            first = builder.phi(v.element)
+            first.add_incoming(ir.Constant(v.element, 0.0), entry)
+            first.add_incoming(start, loading)
+            sums = [v.broadcast(first)] * nv
+            for t in range(depth):
+                factor = v.broadcast(builder.load(v.at(factors, t)))
+                sums = [v.fma(factor, operands[t][j], sums[j]) for j in range(nv)]
+            target = v.at(c, builder.mul(loop.index, ldc))
+            for value, place in zip(sums, places, strict=True):
+                v.store(value, v.at(target, place))
+            loop.close()
+
+        choose(builder, (depth, nv), [(d, n) for d, most in FANS.items() for n in range(1, most + 1)], variant)
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(integer, integer, integer, integer, a, b, col_b, bias, types.boolean, c, integer,
+                      integer), generate
+
+
+@helper
+def fan_row(depth, most, steps, columns, a, b, col_b, bias, biased, c, ldc, width):
+    """A row of at least LANES positions, in tiles of at most `most` vectors whose last one overlaps."""
+    size = lanes(b)
+    vectors = (width + size - 1) // size
+    first = 0
+    for tiles in range((vectors + most - 1) // most, 0, -1):
+        here = (vectors - first + tiles - 1) // tiles
+        q = first * size
+        first += here
+        fan(depth, here, steps, columns, a, shift(b, q), col_b, bias, biased, shift(c, q), ldc,
+            (here - 1) * size if tiles > 1 else width - size - q)
