@@ -78,7 +78,8 @@ def extra(name):
     """A kernel beyond the contract, of the backend in force; None where it has none of that name.
 
     What can be written in the array's own namespace is, in `fastconv.functional`; a backend may bring a faster form of
-    it, which that function then calls.
+    it, which that function then calls. It is named as the function is, takes C-contiguous arrays, inputs first and
+    results last, of which none is empty, and gives the same bits for any number of threads.
     """
     return getattr(current(), name, None)
 
