@@ -89,6 +89,10 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
         warnings.warn(f"{op}: target of shape {tuple(t.shape)} is broadcast with input of shape {tuple(x.shape)}; "
                       "give both the same shape", stacklevel=2)
     with np.errstate(all="ignore"):
+        kernel = backends.extra("squared_difference") if xp is np and reduction != "none" else None
+        if kernel is not None and weight is None and x.shape == t.shape and x.size:
+            total = kernel(x.reshape(-1), t.reshape(-1))
+            return np.asarray(total / x.size if reduction == "mean" else total).astype(x.dtype)
         losses = x - t
         losses *= losses
         if weight is not None:

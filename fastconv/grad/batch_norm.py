@@ -122,7 +122,12 @@ def _sums(xp, x, dy, mean):
 def _input(xp, x, dy, mean, inverse, w, total, product, training):
     factor = inverse if w is None else inverse * xp.asarray(w, dtype=xp.float64)
     if not training:
-        return dy * across(xp, x, factor)
+        kernel = kernel_for("batch_norm_scale", xp)
+        if kernel is None:
+            return dy * across(xp, x, factor)
+        dx, nothing = np.empty_like(x), np.zeros_like(factor)
+        kernel(planes(dy), planes(dx), table(x, nothing, factor, nothing))
+        return dx
     count = math.prod(x.shape) // x.shape[1]
     slope, shift = factor * product * inverse * inverse / count, factor * total / count
     kernel = kernel_for("batch_norm_scale_grad", xp)

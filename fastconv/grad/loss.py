@@ -7,6 +7,7 @@ import numpy as np
 
 from fastconv.checks import portable_any, portable_matching
 from fastconv.functional.activation import softmax_along
+from fastconv.functional.elementwise import blockwise
 from fastconv.functional.loss import check_reduction, class_targets, squared_operands
 from fastconv.geometry import check_shape
 
@@ -100,12 +101,14 @@ def mse_loss_input(input, target, grad_output=1.0, reduction="mean", weight=None
     shape = np.broadcast_shapes(x.shape, t.shape)
     scale = _scale(op, grad_output, shape, reduction, x) * 2
     with np.errstate(all="ignore"):
-        grad = x - t
-        if weight is not None:
-            grad = grad * weight
         if reduction == "mean":
             divisor = xp.sum(weight) if weight is not None else xp.asarray(math.prod(shape), dtype=x.dtype)
             scale = scale / divisor
+        if xp is np and weight is None and x.shape == t.shape and not getattr(scale, "ndim", 0):
+            return blockwise(lambda dx, x, t: np.multiply(np.subtract(x, t, out=dx), scale, out=dx), x, t)
+        grad = x - t
+        if weight is not None:
+            grad = grad * weight
         grad *= scale
         return _summed_to(xp, xp.asarray(grad), x.shape)
 

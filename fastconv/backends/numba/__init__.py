@@ -24,6 +24,7 @@ from fastconv.backends.numba.elementwise import (  # noqa: F401
     prelu_weight,
     sigmoid,
     sigmoid_input,
+    squared_difference,
     tanh_input,
 )
 from fastconv.backends.numba.embedding import embedding_weight  # noqa: F401

@@ -54,6 +54,17 @@ def _relu_input(begin, end, a, like):
 
 
 @range_kernel
+def _squared(begin, end, a, like):
+    x, t, sums, size = pointer(a[0], like), pointer(a[1], like), doubles(a[2]), a[3]
+    for block in range(begin, end):
+        total = 0.0
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, size)):
+            off = x[i] - t[i]
+            total = plus(total, double(off * off))
+        sums[block] = total
+
+
+@range_kernel
 def _leaky(begin, end, a, like):
     x, y, slope, size = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)[0], a[3]
     for i in range(begin * BLOCK, min(end * BLOCK, size)):
@@ -127,6 +138,13 @@ def relu(x, y):
 def relu_input(x, dy, dx):
     """dx = 0 where x is at most 0, else dy."""
     run(_relu_input, -(-x.size // BLOCK), (x, dy, dx), (x.size,), x, x.nbytes // 30)
+
+
+def squared_difference(x, t):
+    """The sum of (x - t)**2, taken in float64: a number."""
+    sums = np.empty(-(-x.size // BLOCK))
+    run(_squared, len(sums), (x, t, sums), (x.size,), x, x.nbytes // 20)
+    return np.sum(sums)
 
 
 def leaky_relu(x, slope, y):
