@@ -107,8 +107,8 @@ def check_count(op, shape):
 def moments(xp, x):
     """`Moments` of the batch, from two passes.
 
-    In float64: float32 sums of 200,000 elements with vectors of partial sums would err by 1e-6 of the variance, by
-    1e-3 if added one after another; these by 1e-15, and then 6e-8 when rounded.
+    In float64: of 204,800 elements mean and variance err by 2e-15, float32 sums of one element after another by 5e-5
+    and with 64 partial sums by 2e-7. Rounded to float32 they err by 6e-8.
     """
     kernel = kernel_for("batch_norm_moments", xp)
     if kernel is not None:

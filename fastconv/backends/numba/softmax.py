@@ -57,7 +57,7 @@ def padded(count, like):
 def rows_sums(x, rows, count, work, top, total, like):
     """The largest of each row, and the sum of exp(x - largest), which is left in `work`.
 
-    Step by step for all rows, as a row's steps wait for each other: 1.0 ms in place of 2.8 for rows of 56.
+    Step by step for all rows, as a row's steps wait for each other: 1.2 ms in place of 2.8 for 28,672 rows of 56.
     """
     width, whole = lanes(like), padded(count, like)
     sums = stack(SUMS, like)
