@@ -17,11 +17,11 @@ from fastconv.backends.numba.cross_entropy import cross_entropy, cross_entropy_i
 from fastconv.backends.numba.elementwise import (  # noqa: F401
     leaky_relu,
     leaky_relu_input,
-    relu,
-    relu_input,
     prelu,
     prelu_input,
     prelu_weight,
+    relu,
+    relu_input,
     sigmoid,
     sigmoid_input,
     squared_difference,
