@@ -21,6 +21,7 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba.conv import multiply_block, offset
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.lines import sum_run
 from fastconv.backends.numba.tile import Vectors, lanes, transpose
 
 P, Q = 11 / 16, 11 / 8
@@ -386,21 +387,19 @@ def multiply_weight(begin, end, a, like):
 
 @range_kernel
 def sum_planes(begin, end, a, like):
-    """Sum of each plane, in LANES running sums: the bias gradient's parts. A work item is a plane."""
+    """Sum of each plane, in 4 * LANES running sums: the bias gradient's parts. A work item is a plane."""
     source, sums = pointer(a[0], like), pointer(a[1], like)
     size = a[2]
-    partial = stack(64, like)
+    partial, group = stack(64, like), 4 * lanes(like)
     for plane in range(begin, end):
         start = plane * size
-        for j in range(64):
-            partial[j] = 0
-        whole = size // 64 * 64
-        for i in range(0, whole, 64):
-            for j in range(64):
-                partial[j] += source[start + i + j]
+        whole = size // group * group
+        sum_run(shift(source, start), size // group, partial)
         for i in range(whole, size):
             partial[i - whole] += source[start + i]
-        for half in (32, 16, 8, 4, 2, 1):
+        half = group // 2
+        while half:
             for j in range(half):
                 partial[j] += partial[j + half]
+            half //= 2
         sums[plane] = partial[0]
