@@ -73,8 +73,8 @@ def size(op, name, value):
     return result
 
 
-def indices(op, name, x, limit):
-    """`x` as an int64 ndarray, refused unless all its elements are at least 0 and below `limit`."""
+def indices(op, name, x, limit, what="the size of an input map"):
+    """`x` as an int64 ndarray, refused unless all its elements are at least 0 and below `limit`, which is `what`."""
     if type(x) is not np.ndarray:
         x = _ndarray(op, name, x)
     if x.dtype != np.int64:
@@ -83,7 +83,7 @@ def indices(op, name, x, limit):
     # Seen as unsigned a negative number is a huge one, so that a single pass finds both ends.
     if x.size and x.view(np.uint64).max() >= limit:
         value = x[(x < 0) | (x >= limit)][0]
-        raise ValueError(f"{op}: {name} must be at least 0 and below {limit}, the size of an input map, got {value}")
+        raise ValueError(f"{op}: {name} must be at least 0 and below {limit}, {what}, got {value}")
     return x
 
 

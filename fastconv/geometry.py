@@ -243,8 +243,64 @@ def _unfold(op, input_shape, kernel, dilation, padding, stride):
     padding = tuple((p, p) for p in padding)
     output = tuple(_output_size(op, *axis) for axis in zip(size, kernel, stride, padding, dilation, strict=True))
     g = _build(op, n, c, c, size, kernel, output, stride, padding, dilation)
-    _check_total(op, g.cols_shape)
+    check_total(op, g.cols_shape)
     return g
+
+
+def adaptive(op, input_shape, output_size):
+    """Output sizes of an adaptive pooling.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        (N, C, [D, [H,]] W).
+    output_size : int or tuple of int
+        With None in a tuple of 2 or 3 for the input's size.
+    """
+    nd = len(input_shape) - 2
+    if isinstance(output_size, (tuple, list)):
+        if len(output_size) != nd:
+            raise ValueError(f"{op}: output_size must be an int or a tuple of {nd} ints, got {output_size!r}")
+        if nd > 1:
+            output_size = tuple(i if o is None else o for i, o in zip(input_shape[2:], output_size, strict=True))
+    size = _ints(op, "output_size", _freeze(output_size), nd, 0)
+    _check_not_empty(op, "input", input_shape)
+    check_total(op, (*input_shape[:2], *size))
+    return size
+
+
+def unpool(op, input_shape, kernel_size, stride=None, padding=0, output_size=None):
+    """Geometry of the max pooling whose output has `input_shape`: ``g.input`` is the unpooled map.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        (N, C, [D, [H,]] W).
+    kernel_size, stride, padding : int or tuple of int
+        ``stride=None`` means `kernel_size`.
+    output_size : tuple of int, optional
+        The spatial axes alone, or after batch and channels. Without it the smallest size that the windows fill.
+    """
+    nd = len(input_shape) - 2
+    kernel = _ints(op, "kernel_size", _freeze(kernel_size), nd, 1)
+    stride = kernel if stride is None else _ints(op, "stride", _freeze(stride), nd, 1)
+    padding = _ints(op, "padding", _freeze(padding), nd, 0)
+    n, c, *size = input_shape
+    _check_not_empty(op, "input", input_shape)
+    output = [(i - 1) * s + f - 2 * p for i, f, s, p in zip(size, kernel, stride, padding, strict=True)]
+    if output_size is not None:
+        given = _freeze(output_size)
+        if not isinstance(given, tuple) or len(given) not in (nd, nd + 2):
+            raise ValueError(f"{op}: output_size must be a tuple of {nd} or {nd + 2} ints, got {output_size!r}")
+        given = _ints(op, "output_size", given[-nd:], nd, 0)
+        for axis, (o, usual, s) in enumerate(zip(given, output, stride, strict=True)):
+            if not usual - s < o < usual + s:
+                raise ValueError(f"{op}: output_size must lie between {usual - s} and {usual + s} along "
+                                 f"{_axis(axis, nd)}, got {o}")
+        output = given
+    if min(output) < 1:
+        raise ValueError(f"{op}: the output would have size {tuple(output)}; expected at least 1 along each axis")
+    return _build(op, n, c, c, output, kernel, size, stride, ((0, 0),) * nd, (1,) * nd)
 
 
 def with_batch(op, name, shape, nd):
@@ -263,8 +319,14 @@ def check_shape(op, name, shape, expected):
         raise ValueError(f"{op}: {name} must have shape {tuple(expected)}, got {tuple(shape)}")
 
 
+def check_total(op, shape):
+    """Raise ValueError for a shape whose bytes no 64-bit integer counts."""
+    if math.prod(shape) * WIDEST > MAX_BYTES:
+        raise ValueError(f"{op}: an array of shape {shape} has more bytes than a 64-bit integer can count")
+
+
 def sizes(op, name, value, nd, minimum=0):
-    """`value`, an int or a sequence of `nd` ints, as a tuple of `nd` ints not below `minimum`."""
+    """`value`, an int or a sequence of `nd` ints, as a tuple of `nd` ints not below `minimum` (None: any)."""
     return _ints(op, name, _freeze(value), nd, minimum)
 
 
@@ -302,9 +364,9 @@ def _int(op, name, value, minimum):
         result = operator.index(value)
     except TypeError:
         raise TypeError(f"{op}: {name} must be an int, got {value!r}") from None
-    if result < minimum:
+    if minimum is not None and result < minimum:
         raise ValueError(f"{op}: {name} must be at least {minimum}, got {value!r}")
-    if result > MAX_BYTES:
+    if abs(result) > MAX_BYTES:
         raise ValueError(f"{op}: {name} must fit a 64-bit integer, got {value!r}")
     return result
 
@@ -357,11 +419,6 @@ def _check_not_empty(op, name, shape, first=1):
         raise ValueError(f"{op}: {what} of {name} may be empty, got shape {shape}")
 
 
-def _check_total(op, shape):
-    if math.prod(shape) * WIDEST > MAX_BYTES:
-        raise ValueError(f"{op}: an array of shape {shape} has more bytes than a 64-bit integer can count")
-
-
 def _axis(axis, nd):
     return AXES[3 - nd + axis]
 
@@ -370,7 +427,7 @@ def _build(op, n, c, k, size, kernel, output, stride, padding, dilation, **more)
     lead = 3 - len(size)
     g = Geometry(n, c, k, (1,) * lead + tuple(size), (1,) * lead + tuple(kernel), (1,) * lead + tuple(output),
                  (1,) * lead + tuple(stride), ((0, 0),) * lead + tuple(padding), (1,) * lead + tuple(dilation), **more)
-    _check_total(op, g.x_shape)
-    _check_total(op, g.y_shape)
-    _check_total(op, (n, c, *(i + a + b for i, (a, b) in zip(g.input, g.padding, strict=True))))
+    check_total(op, g.x_shape)
+    check_total(op, g.y_shape)
+    check_total(op, (n, c, *(i + a + b for i, (a, b) in zip(g.input, g.padding, strict=True))))
     return g

@@ -13,6 +13,7 @@ PACKAGE = Path(fastconv.__file__).parent
 # A module imports only what stands on its own line or above it.
 ORDER = (
     ("version", "extras", "files", "geometry"),
+    ("sampling",),
     ("backends", "config"),
     ("checks",),
     ("functional",),

@@ -275,6 +275,18 @@ FUNCTIONS = [
     ("max_pool2d", [(2, 2, 6, 6)], {"kernel_size": 2}),
     ("avg_pool2d", [(2, 2, 5, 5)], {"kernel_size": 3, "stride": 2, "padding": 1}),
     ("unfold", [(2, 2, 5, 5)], {"kernel_size": 3}),
+    ("pad", [(2, 2, 5, 5)], {"pad": (1, 2, 3, -1), "mode": "reflect"}),
+    ("pad", [(2, 2, 5, 5)], {"pad": (1, 2, 0, -1, 1, 1), "value": 2}),
+    ("pad", [(2, 5, 4)], {"pad": (4, 3), "mode": "circular"}),
+    ("interpolate", [(2, 2, 5, 4)], {"scale_factor": 1.7, "mode": "bilinear"}),
+    ("interpolate", [(2, 2, 5, 4)], {"size": 3, "mode": "bicubic", "antialias": True}),
+    ("interpolate", [(2, 2, 5)], {"size": 7, "mode": "area"}),
+    ("pixel_shuffle", [(2, 8, 3, 2)], {"upscale_factor": 2}),
+    ("pixel_unshuffle", [(2, 2, 6, 4)], {"downscale_factor": 2}),
+    ("zero_insert2d", [(2, 2, 3, 4)], {"factor": (2, 3)}),
+    ("downsample1d", [(2, 2, 8)], {"factor": 3}),
+    ("adaptive_avg_pool2d", [(2, 2, 5, 7)], {"output_size": (2, 3)}),
+    ("adaptive_max_pool3d", [(2, 2, 5, 4, 3)], {"output_size": 2}),
     ("linear", [(3, 4), (5, 4), (5,)], {}),
     ("softmax", [(3, 4)], {"dim": 1}),
     ("log_softmax", [(3, 4)], {"dim": 0}),
@@ -283,13 +295,21 @@ FUNCTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "shapes", "keywords"), FUNCTIONS, ids=[name for name, _, _ in FUNCTIONS])
+@pytest.mark.parametrize(("name", "shapes", "keywords"), FUNCTIONS,
+                         ids=[f"{name} {keywords}" for name, _, keywords in FUNCTIONS])
 def test_gradients_of_functions(name, shapes, keywords):
     rng = np.random.default_rng(5)
     inputs = [rng.standard_normal(shape) for shape in shapes]
     report = check_gradients(getattr(functional, name), inputs, **keywords)
     assert report, str(report)
     assert report.worst < 1e-6
+
+
+def test_gradients_of_unpooling():
+    x = np.random.default_rng(5).standard_normal((2, 2, 3, 3))
+    _, indices = functional.max_pool2d(np.random.default_rng(6).standard_normal((2, 2, 6, 7)), 2, return_indices=True)
+    report = check_gradients(functional.max_unpool2d, [x, indices], kernel_size=2, output_size=(6, 7))
+    assert report and report.errors.keys() == {"input"}, str(report)
 
 
 def test_gradients_of_any_function_with_a_gradient():

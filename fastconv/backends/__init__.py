@@ -78,8 +78,15 @@ def extra(name):
     """A kernel beyond the contract, of the backend in force; None where it has none of that name.
 
     What can be written in the array's own namespace is, in `fastconv.functional`; a backend may bring a faster form of
-    it, which that function then calls. It is named as the function is, takes C-contiguous arrays, inputs first and
-    results last, of which none is empty, and gives the same bits for any number of threads.
+    it, which that function then calls. It takes C-contiguous arrays, inputs first and results last, of which none is
+    empty, and gives the same bits for any number of threads. An activation's is named as the function is. Of these,
+    planes (N * C) are the arrays' first axis, and `fastconv.sampling` describes the axes::
+
+        resample(x, y, axes, fill)                      padding, interpolation, zeros put in, elements left out
+        adaptive_avg(x, y, regions)                     adaptive_avg_backward(dy, dx, regions)
+        adaptive_max(x, y, indices or None, regions)
+        max_unpool(x, indices, y)                       max_unpool_backward(dy, indices, dx)
+        pixel_shuffle(small, large, factor, back)
     """
     return getattr(current(), name, None)
 

@@ -30,7 +30,7 @@ def max_pool1d_input(input_size, indices, grad_output):
     ValueError, TypeError
         For shapes that do not fit and arrays of other types.
     """
-    return _max_pool_input("max_pool1d_input", 1, input_size, indices, grad_output)
+    return scatter_add("max_pool1d_input", 1, input_size, indices, grad_output)
 
 
 def max_pool2d_input(input_size, indices, grad_output):
@@ -53,7 +53,7 @@ def max_pool2d_input(input_size, indices, grad_output):
     ValueError, TypeError
         For shapes that do not fit and arrays of other types.
     """
-    return _max_pool_input("max_pool2d_input", 2, input_size, indices, grad_output)
+    return scatter_add("max_pool2d_input", 2, input_size, indices, grad_output)
 
 
 def max_pool3d_input(input_size, indices, grad_output):
@@ -76,7 +76,7 @@ def max_pool3d_input(input_size, indices, grad_output):
     ValueError, TypeError
         For shapes that do not fit and arrays of other types.
     """
-    return _max_pool_input("max_pool3d_input", 3, input_size, indices, grad_output)
+    return scatter_add("max_pool3d_input", 3, input_size, indices, grad_output)
 
 
 def avg_pool1d_input(input_size, grad_output, kernel_size, stride=None, padding=0, ceil_mode=False,
@@ -154,7 +154,8 @@ def avg_pool3d_input(input_size, grad_output, kernel_size, stride=None, padding=
                            count_include_pad, divisor_override)
 
 
-def _max_pool_input(op, nd, input_size, indices, grad_output):
+def scatter_add(op, nd, input_size, indices, grad_output):
+    """`max_pool2d_input` for `nd` axes; messages open with `op`."""
     dy = floating(op, "grad_output", grad_output)
     shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
     dy_shape, _ = geometry.with_batch(op, "grad_output", dy.shape, nd)

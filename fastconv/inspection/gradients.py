@@ -172,13 +172,23 @@ def _known_gradient(function):
             by_input = getattr(grad, f"{name}_input")(x.shape, weight, grad_output, **keywords)
             by_weight, by_bias = getattr(grad, f"{name}_parameters")(x, weight.shape, grad_output, **keywords)
             return (by_input, by_weight) if bias is None else (by_input, by_weight, by_bias)
-    elif own and name.startswith("max_pool"):
+    elif own and name.startswith(("max_pool", "adaptive_max_pool")):
         def gradient(grad_output, x, *arguments, **keywords):
             _, indices = function(x, *arguments, **{**keywords, "return_indices": True})
             return getattr(grad, f"{name}_input")(x.shape, indices, grad_output)
-    elif own and (name.startswith("avg_pool") or name == "unfold"):
+    elif own and name.startswith("adaptive_avg_pool"):
+        def gradient(grad_output, x, *arguments, **keywords):
+            return getattr(grad, f"{name}_input")(x.shape, grad_output)
+    elif own and name.startswith("max_unpool"):
+        def gradient(grad_output, x, indices, *arguments, **keywords):
+            return getattr(grad, f"{name}_input")(indices, grad_output)
+    elif own and (name in ("unfold", "pad", "interpolate") or name.startswith(("avg_pool", "zero_insert",
+                                                                               "downsample"))):
         def gradient(grad_output, x, *arguments, **keywords):
             return getattr(grad, f"{name}_input")(x.shape, grad_output, *arguments, **keywords)
+    elif own and name in ("pixel_shuffle", "pixel_unshuffle"):
+        def gradient(grad_output, x, *arguments, **keywords):
+            return getattr(grad, f"{name}_input")(grad_output, *arguments, **keywords)
     elif own and name in ("sigmoid", "softmax", "log_softmax", "tanh"):
         def gradient(grad_output, x, *arguments, **keywords):
             output = function(x, *arguments, **keywords)

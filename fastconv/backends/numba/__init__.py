@@ -1,12 +1,29 @@
 """The Numba engine: the kernel contract of `fastconv.backends` on register tiles in LLVM vector code."""
 
+from math import prod
+
 import numba
 import numpy as np
 
 from fastconv.backends import BackendUnavailable
 from fastconv.backends.engine import Engine
 from fastconv.backends.few import FewChannels
-from fastconv.backends.numba import columns, conv, dot, fan, isa, jit, phases, pointwise, pool, rows, winograd
+from fastconv.backends.numba import (
+    axes,
+    columns,
+    conv,
+    dot,
+    fan,
+    isa,
+    jit,
+    phases,
+    places,
+    pointwise,
+    pool,
+    regions,
+    rows,
+    winograd,
+)
 from fastconv.backends.numba.batch_norm import (  # noqa: F401
     batch_norm_moments,
     batch_norm_scale,
@@ -48,7 +65,7 @@ def _run(kernel, count, args, dtype, work, most):
 
 
 class _Planes(Engine):
-    """With a form of its own for 1 x 1 kernels."""
+    """With forms of its own for 1 x 1 kernels and for windows that hardly overlap."""
 
     def conv_forward(self, x, w, bias, y, g):
         if pointwise.serves(g):
@@ -59,6 +76,25 @@ class _Planes(Engine):
         if pointwise.serves(g):
             return pointwise.backward_input(dy, w, dx, g)
         super().conv_backward_input(dy, w, dx, g)
+
+    def max_pool_forward(self, x, y, indices, g):
+        if g.stride[2] > 2 and max(g.dilation) == 1:
+            return regions.max_forward(x, y, indices, g)
+        super().max_pool_forward(x, y, indices, g)
+
+    def avg_pool_forward(self, x, y, g):
+        if g.kernel == g.input and max(g.output) == 1 and not any(map(sum, g.padding)):
+            self._do("sum_planes", g.n * g.c, (x, y), (prod(g.input),), x.dtype, x.size)
+            y /= g.divisor or prod(g.kernel)
+        elif g.stride[2] > 2:
+            regions.avg_forward(x, y, g)
+        else:
+            super().avg_pool_forward(x, y, g)
+
+    def avg_pool_backward(self, dy, dx, g):
+        if g.stride[2:] != (2,) or g.kernel[2:] != (2,):
+            return regions.avg_backward(dy, dx, g)
+        super().avg_pool_backward(dy, dx, g)
 
 
 class _Numba(FewChannels, _Planes):
@@ -72,6 +108,13 @@ conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight
 max_pool_forward, max_pool_backward = _contract.max_pool_forward, _contract.max_pool_backward
 avg_pool_forward, avg_pool_backward = _contract.avg_pool_forward, _contract.avg_pool_backward
+
+# Beyond the contract: see `fastconv.backends.extra`.
+resample = axes.resample
+adaptive_avg, adaptive_avg_backward = regions.adaptive_avg, regions.adaptive_avg_backward
+adaptive_max = regions.adaptive_max
+max_unpool, max_unpool_backward = places.max_unpool, places.max_unpool_backward
+pixel_shuffle = places.pixel_shuffle
 
 
 def warmup(progress=iter):
