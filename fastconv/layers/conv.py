@@ -14,6 +14,7 @@ class ConvLayer(Layer):
 
     nd = None
     transposed = False
+    padding_modes = ("zeros",)
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
                  padding_mode="zeros", *, dtype=np.float32, generator=None):
@@ -25,8 +26,9 @@ class ConvLayer(Layer):
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups:
                 raise ValueError(f"{op}: {name} must be divisible by groups={self.groups}, got {getattr(self, name)}")
-        if padding_mode != "zeros":
-            raise ValueError(f"{op}: padding_mode must be 'zeros', got {padding_mode!r}; pad the input instead")
+        if not isinstance(padding_mode, str) or padding_mode not in self.padding_modes:
+            raise ValueError(f"{op}: padding_mode must be one of {', '.join(map(repr, self.padding_modes))}, "
+                             f"got {padding_mode!r}")
         self.kernel_size = geometry.sizes(op, "kernel_size", kernel_size, self.nd, 1)
         self.stride = geometry.sizes(op, "stride", stride, self.nd, 1)
         self.dilation = geometry.sizes(op, "dilation", dilation, self.nd, 1)
@@ -65,12 +67,39 @@ class ConvLayer(Layer):
         defaults = {"padding": zeros, "dilation": ones, "output_padding": zeros, "groups": 1}
         parts += [f"{name}={getattr(self, name)}" for name, default in defaults.items()
                   if getattr(self, name, default) != default]
-        return ", ".join(parts + ["bias=False"] * (self.bias is None))
+        parts += ["bias=False"] * (self.bias is None)
+        return ", ".join(parts + [f"padding_mode={self.padding_mode}"] * (self.padding_mode != "zeros"))
 
 
 class _Conv(ConvLayer):
+    padding_modes = ("zeros", "reflect", "replicate", "circular")
+
+    def forward(self, x):
+        if self.padding_mode == "zeros":
+            return super().forward(x)
+        # The kernels know zeros only: other padding is written round a copy of the input.
+        padded = functional.pad(x, self._pad(), self.padding_mode)
+        self._unpadded_shape = x.shape
+        return super().forward(padded)
+
+    def backward_inputs(self, grads):
+        found = super().backward_inputs(grads)
+        if self.padding_mode == "zeros":
+            return found
+        return grad.pad_input(self._unpadded_shape, found, self._pad(), self.padding_mode)
+
+    def _pad(self):
+        """The padding as `fastconv.functional.pad` takes it, the last axis first."""
+        if self.padding == "valid":
+            return (0, 0) * self.nd
+        if self.padding == "same":
+            totals = [d * (f - 1) for f, d in zip(self.kernel_size, self.dilation, strict=True)]
+            return tuple(n for total in reversed(totals) for n in (total // 2, total - total // 2))
+        return tuple(n for p in reversed(self.padding) for n in (p, p))
+
     def _arguments(self):
-        return self.stride, self.padding, self.dilation, self.groups
+        padding = self.padding if self.padding_mode == "zeros" else 0
+        return self.stride, padding, self.dilation, self.groups
 
 
 class Conv1d(_Conv):
@@ -108,7 +137,8 @@ class Conv2d(_Conv):
     groups : int
         The channels are split into so many groups that do not see each other.
     bias : bool
-    padding_mode : 'zeros'
+    padding_mode : {'zeros', 'reflect', 'replicate', 'circular'}
+        What stands in the padding; see `fastconv.functional.pad`.
     dtype : float32 or float64
     generator : numpy.random.Generator or seed, optional
         Where the initial values come from. Pass one generator, not one seed, to all layers of a network.
