@@ -10,11 +10,14 @@ pad                  source, padded, `plan.Planes.args`                         
 pack                 source, panels, sums or 0, `plan.Panels.args`                    a panel
 multiply             source, panels, bias or 0, out, col_a, col_b,                    a block of rows of a panel
                      `plan.Product.args`
+multiply_pair        source, panels, out, col_a and col_b of the even positions, of   the same
+                     the odd ones, their steps, width, `plan.Product.args`
 multiply_weight      source, panels, out, rows, `plan.WeightProduct.args`             the same of a part of the sum
 winograd_weights     panels, points, channels, width, flipped, stride of a point      a channel of a panel
 winograd             source, panels or points, bias or 0, out, col_a, col_b, work,    a block of tiles, a run of panels
                      `plan_winograd.Winograd.args`
-winograd_gradient    source, dy, out, rows, work, `plan_winograd.WinogradWeight.args`       a run of panels, part of the sum
+winograd_gradient    source, dy, out, rows, work,                                     a run of panels, part of the sum
+                     `plan_winograd.WinogradWeight.args`
 sum_planes           planes, sums, elements of one                                    a plane
 split, join          the input, the result, `plan_winograd.Phases.args`               a plane
 add_up               parts, out, number of parts, elements of one                     1024 elements
@@ -55,10 +58,13 @@ class Engine:
         Bytes of a row of the kernels' widest tile.
     address : function
         ``address(array)`` is the address of the first element of an array, a Workspace or a Table, and 0 for None.
+    pairs : bool
+        Whether there is the kernel ``multiply_pair``.
     """
 
-    def __init__(self, run, tile_bytes, address):
+    def __init__(self, run, tile_bytes, address, pairs=False):
         self.run = run
+        self.pairs = pairs
         self.tile_bytes = tile_bytes
         self.address = address
 
@@ -84,7 +90,7 @@ class Engine:
         form = self._winograd(plan_winograd.backward_input, g, dy)
         if form is not None:
             return self._multiply_winograd(dy, w, None, dx, form, g)
-        planes, products, whole = plan.backward_input(g, self._width(dy))
+        planes, products, whole = plan.backward_input(g, self._width(dy), self.pairs)
         if not whole:
             dx.fill(0)
         self._multiply(self._pad(dy, planes), w, None, dx, products, g)
@@ -146,6 +152,12 @@ class Engine:
     def _multiply(self, source, w, bias, out, products, g):
         packed = self._pack(w, products[0].panels) if products else None
         for product in products:
+            if isinstance(product, plan.Pair):
+                even, odd = product.even, product.odd
+                self._do("multiply_pair", even.items, (source, packed, out, even.col_a, even.col_b, odd.col_a,
+                                                       odd.col_b), (len(odd.col_a), product.width, *even.args),
+                         out.dtype, g.multiply_adds // (MULTIPLY_ADDS * len(products)))
+                continue
             self._do("multiply", product.items, (source, packed, bias, out, product.col_a, product.col_b),
                      product.args, out.dtype, g.multiply_adds // (MULTIPLY_ADDS * len(products)))
 

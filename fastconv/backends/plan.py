@@ -141,6 +141,22 @@ class Product:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two phases of the input gradient, of a stride of 2, whose results take turns along rows of `width` elements.
+
+    Of an odd number the last position of `odd` is one too many.
+    """
+
+    even: Product
+    odd: Product
+    width: int
+
+    @property
+    def panels(self):
+        return self.even.panels
+
+
+@dataclass(frozen=True)
 class WeightProduct:
     """Rows that are taps: the weight gradient."""
 
@@ -218,10 +234,10 @@ def forward(g, width):
 
 
 @lru_cache(maxsize=512)
-def backward_input(g, width):
+def backward_input(g, width, pairs=False):
     """(Planes, [Product, one a phase], whether they write every element) of the input gradient.
 
-    Phases that meet no tap are left out, and their elements are 0.
+    Phases that meet no tap are left out, and their elements are 0. With `pairs`, two phases may come as a Pair.
     """
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     axes = [phases_along(*axis) for axis in zip(g.input, g.kernel, g.stride, g.padding, g.dilation, strict=True)]
@@ -229,6 +245,10 @@ def backward_input(g, width):
     # Cut products store with a stride, which takes the gain of a small cut away.
     if _cycles(g, axes) > 1.3 * _cycles(g, clipped):
         axes = clipped
+    pairs = pairs and g.stride[2] == 2 and len(axes[2]) == 2 and all(found for _, _, found in axes[2])
+    if pairs:
+        (first, count, taps_of_first), (second, _, taps_of_second) = axes[2]
+        axes = [*axes[:2], [(first, count, taps_of_first), (second, count, taps_of_second)]]
     before = tuple(max(0, -min((s for _, _, found in axis for _, s in found), default=0)) for axis in axes)
     reach = tuple(b + max((count + s for _, count, found in axis for _, s in found), default=1)
                   for b, axis in zip(before, axes, strict=True))
@@ -251,7 +271,12 @@ def backward_input(g, width):
         apart = tuple(s * o for s, o in zip(g.stride, out_strides, strict=True))
         products.append(Product(panels, g.n, g.groups, counts, g.k * plane, filters * plane, strides, col_a, col_b,
                                 channels, g.c * size, size, apart, _dot(starts, out_strides)))
-    return planes, products, sum(prod(p.positions) for p in products) == size
+    if pairs:
+        products = [Pair(even, odd, g.input[2]) for even, odd in zip(products[::2], products[1::2], strict=True)]
+        written = sum(prod(pair.even.positions[:2]) * pair.width for pair in products)
+    else:
+        written = sum(prod(p.positions) for p in products)
+    return planes, products, written == size
 
 
 def pointwise(g):

@@ -51,7 +51,8 @@ if jit.disabled():
     raise BackendUnavailable("backend 'numba' cannot run here: NUMBA_DISABLE_JIT is set, and its tiles exist only as "
                              "machine code; unset it")
 
-_KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "multiply_weight": conv.multiply_weight,
+_KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "multiply_pair": conv.multiply_pair,
+            "multiply_weight": conv.multiply_weight,
             "add_up": conv.add_up, "winograd_weights": winograd.transform_weights, "winograd": winograd.multiply,
             "winograd_gradient": winograd.multiply_weight, "sum_planes": winograd.sum_planes,
             "multiply_rows": rows.multiply_rows, "add_rows": rows.add_rows,
@@ -102,7 +103,7 @@ class _Numba(FewChannels, _Planes):
 
 
 _contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS, dot.SLIDES,
-                   dot.SLIDE_DOTS, tuple(fan.FANS.items()))
+                   dot.SLIDE_DOTS, tuple(fan.FANS.items()), pairs=True)
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight

@@ -1,5 +1,6 @@
 """Convolution kernels: pad the planes, pack the panels, multiply. `fastconv.backends.plan` says what is multiplied."""
 
+from fastconv.backends.numba.dot import weave
 from fastconv.backends.numba.isa import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
 from fastconv.backends.numba.tile import lanes, tile, transpose
@@ -120,57 +121,77 @@ def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, like)
             tile(ROWS_1, 1, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add)
 
 
-@range_kernel
-def multiply(begin, end, a, like):
-    """Rows that are positions. A work item is a group, a block of columns and a block of rows.
+@helper
+def locate(product, item, row, place):
+    """The (group, block of columns, images, rows an image) of a work item, and where its rows begin and go to.
 
-    A block of rows is part of one image, or several whole images where they are small.
+    `product` is `plan.Product.args`. A block of rows is part of one image, or several whole images where they are
+    small; there are none where the last images are missing.
     """
-    source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like)
-    col_a, col_b = ints(a[4]), ints(a[5])
-    images = a[6]
-    depth, height, width = a[8], a[9], a[10]
-    image_stride, group_stride = a[11], a[12]
-    stride_o, stride_p, stride_q = a[13], a[14], a[15]
-    steps, columns, panel_steps, panel_width = a[16], a[17], a[18], a[19]
-    out_image, out_column, out_o, out_p, out_q, out_offset = a[20], a[21], a[22], a[23], a[24], a[25]
-    blocks, block_rows, together, chunk = a[26], a[27], a[28], a[29]
+    images = product[0]
+    depth, height, width = product[2], product[3], product[4]
+    image_stride, group_stride = product[5], product[6]
+    stride_o, stride_p, stride_q = product[7], product[8], product[9]
+    columns, panel_width = product[11], product[13]
+    out_image, out_o, out_p, out_q = product[14], product[16], product[17], product[18]
+    blocks, block_rows, together = product[20], product[21], product[22]
     panel_blocks = (columns + panel_width - 1) // panel_width
     image_blocks = (images + together - 1) // together
     length = depth * height * width
+    part, rest = item % blocks, item // blocks
+    image, rest = rest % image_blocks * together, rest // image_blocks
+    block, group = rest % panel_blocks, rest // panel_blocks
+    first = part * block_rows
+    here = max(0, min(length - first, block_rows))
+    count = min(images - image, together)
+    i = 0
+    for n in range(image, image + count):
+        o, left = first // (height * width), first % (height * width)
+        p, q = left // width, left % width
+        for _ in range(here):
+            row[i] = n * image_stride + group * group_stride + o * stride_o + p * stride_p + q * stride_q
+            place[i] = n * out_image + o * out_o + p * out_p + q * out_q
+            i += 1
+            q += 1
+            if q == width:
+                q = 0
+                p += 1
+                if p == height:
+                    p = 0
+                    o += 1
+    for j in range(i, i + 16):
+        row[j] = row[max(i - 1, 0)]
+    return group, block, count, here
+
+
+@helper
+def sum_up(steps, chunk, rows, wide, source, row, col_a, panel, col_b, c, panel_width, like):
+    """The whole sums of a block, some steps at a time."""
+    for t in range(0, steps, chunk):
+        multiply_block(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
+                       panel_width, t > 0, like)
+
+
+@range_kernel
+def multiply(begin, end, a, like):
+    """Rows that are positions. A work item is a group, a block of columns and a block of rows."""
+    source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like)
+    col_a, col_b = ints(a[4]), ints(a[5])
+    product = shift(a, 6)
+    height, width = product[3], product[4]
+    steps, columns, panel_steps, panel_width = product[10], product[11], product[12], product[13]
+    out_column, out_o, out_p, out_q, out_offset = product[15], product[16], product[17], product[18], product[19]
+    chunk = product[23]
+    panel_blocks = (columns + panel_width - 1) // panel_width
     dense = out_q == 1 and out_p == width and out_o == height * width
     size = lanes(like)
     c, turned = stack(BLOCK, like), stack(256, like)
     row, place = stack(OFFSETS, col_a), stack(OFFSETS, col_a)
     for item in range(begin, end):
-        part, rest = item % blocks, item // blocks
-        image, rest = rest % image_blocks * together, rest // image_blocks
-        block, group = rest % panel_blocks, rest // panel_blocks
-        first = part * block_rows
-        here = min(length - first, block_rows)
-        count = min(images - image, together)
+        group, block, count, here = locate(product, item, row, place)
         rows = count * here
         if rows <= 0:
             continue
-
-        i = 0
-        for n in range(image, image + count):
-            o, left = first // (height * width), first % (height * width)
-            p, q = left // width, left % width
-            for _ in range(here):
-                row[i] = n * image_stride + group * group_stride + o * stride_o + p * stride_p + q * stride_q
-                place[i] = n * out_image + o * out_o + p * out_p + q * out_q
-                i += 1
-                q += 1
-                if q == width:
-                    q = 0
-                    p += 1
-                    if p == height:
-                        p = 0
-                        o += 1
-        for i in range(rows, rows + 16):
-            row[i] = row[rows - 1]
-
         column = block * panel_width
         wide = min(columns - column, panel_width)
         panel = shift(panels, (group * panel_blocks + block) * panel_steps * panel_width)
@@ -178,11 +199,8 @@ def multiply(begin, end, a, like):
         for j in range(wide):
             for i in range(0, rows, size):
                 prefetch(shift(target, place[i] + j * out_column))
-        for t in range(0, steps, chunk):
-            multiply_block(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
-                      panel_width, t > 0, like)
+        sum_up(steps, chunk, rows, wide, source, row, col_a, panel, col_b, c, panel_width, like)
 
-        target = shift(out, (group * columns + column) * out_column + out_offset)
         added = offset(a[2], group * columns + column, like)
         if out_column == 1:
             for i in range(rows):
@@ -209,6 +227,55 @@ def multiply(begin, end, a, like):
                         line = shift(target, (j + k) * out_column)
                         for r in range(some):
                             line[place[i + r]] = turned[k * size + r]
+
+
+@range_kernel
+def multiply_pair(begin, end, a, like):
+    """Two products whose results take turns along the rows: the phases of a stride of 2, woven on their way out.
+
+    One by one their elements are stored in 7 cycles each, as every line of the cache is written twice.
+    """
+    source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)
+    even_a, even_b, odd_a, odd_b = ints(a[3]), ints(a[4]), ints(a[5]), ints(a[6])
+    odd_steps, out_width = a[7], a[8]
+    product = shift(a, 9)
+    width = product[4]
+    steps, columns, panel_steps, panel_width = product[10], product[11], product[12], product[13]
+    out_column, out_offset, block_rows, chunk = product[15], product[19], product[21], product[23]
+    panel_blocks = (columns + panel_width - 1) // panel_width
+    size = lanes(like)
+    even, odd = stack(BLOCK, like), stack(BLOCK, like)
+    even_lines, odd_lines = stack(256, like), stack(256, like)
+    row, place = stack(OFFSETS, even_a), stack(OFFSETS, even_a)
+    nothing = pointer(0, like)
+    for item in range(begin, end):
+        group, block, count, here = locate(product, item, row, place)
+        rows = count * here
+        if rows <= 0:
+            continue
+        column = block * panel_width
+        wide = min(columns - column, panel_width)
+        panel = shift(panels, (group * panel_blocks + block) * panel_steps * panel_width)
+        target = shift(out, (group * columns + column) * out_column + out_offset)
+        sum_up(steps, chunk, rows, wide, source, row, even_a, panel, even_b, even, panel_width, like)
+        sum_up(odd_steps, chunk, rows, wide, source, row, odd_a, panel, odd_b, odd, panel_width, like)
+        q = item % product[20] * block_rows % width
+        i = 0
+        while i < rows:
+            # The rest of a row of positions: whole vectors, of which the last one overlaps.
+            length = min(width - q, rows - i)
+            for next_ in range(0, length, size):
+                s = min(next_, max(0, length - size))
+                some = min(2 * min(size, length - s), out_width - 2 * (q + s))
+                for j in range(0, wide, size):
+                    at = (i + s) * panel_width + j
+                    transpose(shift(even, at), panel_width, size, size, even_lines, size, size, nothing)
+                    transpose(shift(odd, at), panel_width, size, size, odd_lines, size, size, nothing)
+                    for k in range(min(size, wide - j)):
+                        weave(shift(even_lines, k * size), shift(odd_lines, k * size),
+                              shift(target, place[i + s] + (j + k) * out_column), some)
+            i += length
+            q = 0
 
 
 @range_kernel

@@ -523,7 +523,12 @@ def weave(typingctx, even, odd, target, count):
         for i in range(2):
             joined = v.shuffle(*pair, [i * half + j // 2 + (v.lanes if j % 2 else 0) for j in range(v.lanes)])
             place = builder.add(loop.index, ir.Constant(INT, i * v.lanes))
-            v.store_masked(joined, v.at(target, place), v.inside(place, count))
+            room = builder.sub(count, place)
+            with builder.if_else(builder.icmp_signed(">=", room, ir.Constant(INT, v.lanes))) as (then, otherwise):
+                with then:
+                    v.store(joined, v.at(target, place))
+                with otherwise, builder.if_then(builder.icmp_signed(">", room, ir.Constant(INT, 0))):
+                    v.store_masked(joined, v.at(target, place), v.below(room))
         loop.close()
         return context.get_dummy_value()
 
