@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from fastconv import functional, grad, inspection, layers
 from fastconv.inspection import ReceptiveField, check_gradients, summary
@@ -157,6 +158,124 @@ def test_summary_in_double_precision():
 def test_summary_refuses(shape, batch, message):
     with pytest.raises(ValueError, match=message):
         summary(lab7(), shape, batch)
+
+
+def test_totals_of_seed_002():
+    """In MiB as that course's tool prints them, which counts every output and a gradient for each."""
+    found = summary(lab7(), (1, 28, 28))
+    sizes = [found.input_bytes, found.pass_bytes, found.parameter_bytes]
+    assert [f"{size / 2**20:.2f}" for size in (*sizes, sum(sizes))] == ["0.00", "0.51", "0.36", "0.87"]
+
+
+class Block(layers.Layer):
+    """body(x) + shortcut(x), scaled; the sum and the product are the container's own."""
+
+    def __init__(self, *body, shortcut=None, scaled=False):
+        self.body, self.shortcut = layers.Sequential(*body), shortcut
+        self.scale = layers.Parameter(np.ones((4, 1, 1), np.float32)) if scaled else None
+
+    def forward(self, x):
+        y = self.body(x) + (x if self.shortcut is None else self.shortcut(x))
+        return y if self.scale is None else y * self.scale
+
+    def backward(self, grad_output):
+        if self.scale is not None:
+            self.scale.grad = np.zeros_like(self.scale.data)
+        other = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
+        return self.body.backward(grad_output) + other
+
+
+def test_summary_sees_what_a_container_does_itself():
+    model = layers.Sequential(
+        layers.Conv2d(3, 4, 3, padding=1), Block(layers.Conv2d(4, 4, 5, padding=2), layers.ReLU(), scaled=True),
+        Block(layers.Conv2d(4, 4, 3, stride=2, padding=1), shortcut=layers.Conv2d(4, 4, 1, stride=2)))
+    found = summary(model, (3, 8, 8), batch_size=2)
+    assert [(row.name, row.kind) for row in found.rows] == [
+        ("0", "Conv2d"), ("1.body.0", "Conv2d"), ("1.body.1", "ReLU"), ("1", "add"), ("1", "multiply"),
+        ("2.body.0", "Conv2d"), ("2.shortcut", "Conv2d"), ("2", "add")]
+    assert [row.parameters for row in found.rows] == [112, 404, 0, 0, 4, 148, 20, 0]
+    assert sum(row.parameters for row in found.rows) == found.parameters
+    sizes = [3 * 64, 4 * 64, 4 * 64, 0, 0, 4 * 64, 0, 0]  # the second branch takes what the first one keeps already
+    assert [row.memory for row in found.rows] == [2 * 4 * n for n in sizes]
+    fields = [row.receptive_field for row in found.rows]
+    assert fields[3] == fields[4] == ReceptiveField((7, 7), (1, 1), (-3, -3))
+    assert fields[6] == ReceptiveField((7, 7), (2, 2), (-3, -3))
+    assert fields[7] == ReceptiveField((9, 9), (2, 2), (-4, -4))
+
+
+class Dense(layers.Layer):
+    """Its maps behind those of its input, in place of a Flatten reshaped."""
+
+    def __init__(self):
+        self.conv = layers.Conv2d(2, 3, 3, padding=1)
+
+    def forward(self, x):
+        y = np.concatenate([x, self.conv(x)], axis=1)
+        y += 1
+        return y.reshape(len(y), -1)
+
+
+def test_summary_follows_concatenation_and_reshaping():
+    found = summary(layers.Sequential(Dense(), layers.Linear(5 * 36, 2)), (2, 6, 6))
+    assert [(row.name, row.kind) for row in found.rows] == [
+        ("0.conv", "Conv2d"), ("0", "concatenate"), ("0", "add"), ("0", "view"), ("1", "Linear")]
+    assert [row.output_shape for row in found.rows] == [(1, 3, 6, 6), (1, 5, 6, 6), (1, 5, 6, 6), (1, 180), (1, 2)]
+    assert found.rows[3].receptive_field == ReceptiveField((3, 3), (1, 1), (-1, -1))
+    assert found.rows[4].receptive_field == ReceptiveField((6, 6), None, (0, 0))
+
+
+class Unseen(layers.Layer):
+    """Computes with functions of fastconv between its layers, and has a parameter of its own."""
+
+    def __init__(self):
+        self.conv = layers.Conv2d(2, 2, 1)
+        self.gain = layers.Parameter(np.ones(1, np.float32))
+
+    def forward(self, x):
+        return self.conv(functional.relu(self.conv(x))) * self.gain
+
+
+def test_summary_says_what_it_does_not_know():
+    found = summary(layers.Sequential(Unseen(), Scale2()), (2, 6, 6))
+    assert [(row.name, row.kind, row.parameters, row.multiply_adds) for row in found.rows] == [
+        ("0.conv", "Conv2d", 6, 144), ("0", "?", 1, None), ("0.conv", "Conv2d", 0, 144), ("0", "multiply", 0, 0),
+        ("1", "Scale2", 2, None)]
+    assert [row.receptive_field is None for row in found.rows] == [False, True, True, True, True]
+    assert "without the layers marked ?" in str(found)
+
+
+class Scale2(layers.Layer):
+    def __init__(self):
+        self.weight = layers.Parameter(np.ones(2, np.float32))
+
+    def forward(self, x):
+        return x * self.weight.data[:, None, None]
+
+
+def test_summary_of_a_subclass_knows_what_it_is():
+    class Edges(layers.Conv2d):
+        pass
+
+    (row,) = summary(Edges(1, 2, 3), (1, 8, 8)).rows
+    assert (row.name, row.kind, row.multiply_adds) == ("", "Edges", 2 * 36 * 9)
+    assert row.receptive_field == ReceptiveField((3, 3), (1, 1), (0, 0))
+
+
+def test_summary_of_a_layer_with_two_outputs():
+    class Values(layers.Layer):
+        def __init__(self):
+            self.pool = layers.MaxPool2d(2, return_indices=True)
+
+        def forward(self, x):
+            values, indices = self.pool(x)
+            assert indices.dtype == np.int64
+            return values
+
+    found = summary(layers.Sequential(Values(), layers.ReLU()), (3, 8, 8), batch_size=2)
+    assert found.rows[0].output_shape == (2, 3, 4, 4)
+    assert found.rows[0].more_outputs == ((2, 3, 4, 4),)
+    assert "3x4x4, 2x3x4x4" in str(found)
+    assert found.rows[1].receptive_field == ReceptiveField((2, 2), (2, 2), (0, 0))
 
 
 def test_summary_prints_as_text():
@@ -321,6 +440,111 @@ def test_gradients_of_any_function_with_a_gradient():
     assert wrong.worst == pytest.approx(0.5, rel=1e-3)
 
 
+def _labels(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_drawing_has_the_shape_of_every_tensor_and_gradient(tmp_path):
+    model = layers.Sequential(
+        layers.Conv2d(3, 4, 3, padding=1), Block(layers.Conv2d(4, 4, 3, padding=1), layers.ReLU()), layers.Flatten(),
+        layers.Linear(256, 10))
+    gradients = {}
+    for name, layer in model.named_modules():
+        if not list(layer.children()):
+            def noted(grad_output, name=name, backward=layer.backward):
+                gradients[name] = grad_output.shape, backward(grad_output).shape
+                return np.zeros(gradients[name][1], np.float32)
+            layer.backward = noted
+    y = model(np.zeros((2, 3, 8, 8), np.float32))
+    loss = layers.CrossEntropyLoss()
+    loss(y, np.zeros(2, int))
+    model.backward(loss.backward())
+
+    def by(shape):
+        return "\N{MULTIPLICATION SIGN}".join(map(str, shape))
+
+    labels = _labels(_written(inspection.draw(model, (3, 8, 8), batch_size=2, loss=loss), tmp_path / "graph.png"))
+    tensors = [gradients["0"][1], gradients["1.body.0"][1], gradients["1.body.1"][1], gradients["1.body.1"][0],
+               gradients["1.body.0"][1], gradients["2"][1], gradients["3"][1], gradients["3"][0]]
+    assert sorted(label for label in labels if label.startswith("grad ")) == sorted(
+        [f"grad {by(shape)}" for shape in tensors] + ["grad scalar"]
+        + [f"grad {by(p.grad.shape)}" for p in model.parameters()])
+    for name, parameter in model.named_parameters():
+        assert f"{name.rpartition('.')[2]} {by(parameter.shape)}" in labels
+    for shape in tensors:
+        assert by(shape) in labels
+    for kind in ("input", "Conv2d", "ReLU", "+", "Flatten", "Linear", "CrossEntropyLoss", "L"):
+        assert kind in labels
+
+
+def test_drawing_has_jacobians():
+    figure = inspection.draw(layers.Sequential(layers.Linear(5, 4, bias=False), layers.ReLU()), (5,), jacobians=True,
+                             loss="MSELoss", title="Small")
+    assert {"Jacobian 4\N{MULTIPLICATION SIGN}20", "Jacobian 4\N{MULTIPLICATION SIGN}5",
+            "Jacobian 4\N{MULTIPLICATION SIGN}4", "Jacobian 1\N{MULTIPLICATION SIGN}4", "Small"} <= set(_labels(figure))
+
+
+class Inception(layers.Layer):
+    def __init__(self):
+        self.a, self.b = layers.Conv2d(2, 2, 1), layers.Conv2d(2, 2, 3, padding=1)
+        self.c = layers.Sequential(layers.Conv2d(2, 2, 3, padding=1), layers.ReLU())
+
+    def forward(self, x):
+        return np.concatenate([self.a(x), self.b(x), self.c(x), x], axis=1)
+
+
+@pytest.mark.parametrize("model", [
+    layers.Linear(2, 2), layers.Sequential(), layers.Sequential(*[layers.ReLU() for _ in range(14)]),
+    layers.Sequential(layers.ReLU(), Inception(), Block(layers.ReLU(), Block(layers.ReLU(), Block(layers.ReLU())))),
+])
+def test_drawings_overlap_nowhere(model):
+    figure = inspection.draw(model, (2, 8, 2), jacobians=True)
+    (axes,) = figure.axes
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    texts = [text.get_window_extent(renderer) for text in axes.texts]
+    whole = figure.get_window_extent(renderer)
+    for i, text in enumerate(texts):
+        assert whole.containsx(text.x0) and whole.containsx(text.x1)
+        assert whole.containsy(text.y0) and whole.containsy(text.y1)
+        assert not any(text.overlaps(other) for other in texts[:i])
+    boxes = [patch.get_window_extent(renderer) for patch in axes.patches if hasattr(patch, "get_boxstyle")]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert all(not box.overlaps(text) or (box.x0 <= text.x0 and text.x1 <= box.x1) for text in texts)
+
+
+def test_receptive_field_over_an_image(tmp_path):
+    model = layers.Sequential(layers.Conv2d(1, 2, 5, padding=2), layers.MaxPool2d(2), layers.Flatten(),
+                              layers.Linear(2 * 14 * 14, 3))
+    image = np.random.default_rng(0).random((28, 28))
+
+    def frames(figure):
+        (axes,) = figure.axes
+        return [patch.get_bbox().bounds for patch in axes.patches], axes.get_title(loc="left")
+
+    found, title = frames(_written(inspection.receptive_field(image, model, "1"), tmp_path / "field.png"))
+    assert found == [(11.5, 11.5, 6, 6)]
+    assert title == "1 MaxPool2d: element (7, 7) of 14\N{MULTIPLICATION SIGN}14 sees 6\N{MULTIPLICATION SIGN}6 pixels"
+    found, _ = frames(inspection.receptive_field(image[None], model, "1", (0, 13)))
+    assert found == [(23.5, -2.5, 6, 6), (23.5, -0.5, 4, 4)]  # dashed in the padding, then what is in the image
+    found, title = frames(inspection.receptive_field(image, model, -1))
+    assert found == [(-0.5, -0.5, 28, 28)]
+    assert "every element sees 28" in title
+    colored = layers.Sequential(layers.Conv2d(3, 2, 3))
+    found, _ = frames(inspection.receptive_field(np.zeros((3, 6, 8)), colored, 0, (3, 0)))
+    assert found == [(-0.5, 2.5, 3, 3)]
+
+
+def test_image_grid(tmp_path):
+    images = np.arange(1.0, 6)[:, None, None] * np.ones((5, 2, 3))
+    figure = _written(inspection.image_grid(images, columns=3), tmp_path / "grid.png")
+    mosaic = figure.axes[0].images[0].get_array()
+    assert mosaic.shape == (7, 13)
+    assert mosaic[1:3, 9:12].tolist() == [[3] * 3] * 2
+    assert mosaic[4:6, 5:8].tolist() == [[5] * 3] * 2
+    assert inspection.image_grid(np.zeros((2, 3, 4, 4))).axes[0].images[0].get_array().shape == (6, 11, 3)
+
+
 def _written(figure, path):
     figure.savefig(path)
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -362,12 +586,24 @@ def test_pictures_hold_what_they_are_given(tmp_path):
     assert first == ["2", "60.0%", "1", "40.0%", "0", "< 0.1%"]
 
 
+class Mystery(layers.Layer):
+    def forward(self, x):
+        return x[..., ::-1]
+
+
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: inspection.curves({"loss": [], "accuracy": []}), "1 dimensions and hold something"),
     (lambda: inspection.filter_grid(np.zeros((3, 3))), r"weight must have 4 dimensions.*\(3, 3\)"),
     (lambda: inspection.activation_grid(np.zeros((3, 3))), "maps must have 3 dimensions"),
     (lambda: inspection.confusion([0, 1], [0]), "vectors of one length"),
     (lambda: inspection.confusion([], []), "must not be empty"),
+    (lambda: inspection.image_grid(np.zeros((2, 4, 5, 5))), r"images must have shape .* got \(2, 4, 5, 5\)"),
+    (lambda: inspection.image_grid(np.zeros((0, 5, 5))), "images must have shape"),
+    (lambda: inspection.receptive_field(np.zeros(3), lab7(), 0), r"image must have shape .* got \(3,\)"),
+    (lambda: inspection.receptive_field(np.zeros((28, 28)), lab7(), "12"), "layer must be one of '0', '1'.* got '12'"),
+    (lambda: inspection.receptive_field(np.zeros((28, 28)), lab7(), 11), "layer must be a name or from 0 to 10"),
+    (lambda: inspection.receptive_field(np.zeros((28, 28)), lab7(), 0, (26, 0)), r"element .* got \(26, 0\)"),
+    (lambda: inspection.receptive_field(np.zeros((2, 2)), layers.Sequential(Mystery()), 0), "is not known"),
     (lambda: inspection.hardest(np.zeros((2, 4, 4)), [0], np.zeros((1, 3))), "one length"),
 ])
 def test_pictures_refuse(call, message):

@@ -9,6 +9,7 @@ from functools import wraps
 import numpy as np
 
 from fastconv.extras import require
+from fastconv.inspection.summaries import summary
 from fastconv.training.metrics import confusion_matrix
 
 INK, MUTED, RULE = "#1f2933", "#66707c", "#d5dae0"
@@ -24,7 +25,7 @@ STYLE = {
 }
 
 
-def _styled(plot):
+def styled(plot):
     @wraps(plot)
     def styled(*args, **kwargs):
         with require("matplotlib").rc_context(STYLE):
@@ -32,7 +33,7 @@ def _styled(plot):
     return styled
 
 
-@_styled
+@styled
 def curves(training, validation=None, title="Training"):
     """Plot loss and accuracy after each epoch.
 
@@ -65,7 +66,7 @@ def curves(training, validation=None, title="Training"):
     return figure
 
 
-@_styled
+@styled
 def filter_grid(weight, columns=8, title="Filters"):
     """Draw the filters of a 2-D convolution, blue where they subtract and red where they add.
 
@@ -86,7 +87,7 @@ def filter_grid(weight, columns=8, title="Filters"):
     return _grid(tiles, columns, title, cmap="RdBu_r", vmin=-limit, vmax=limit, bar="weight")
 
 
-@_styled
+@styled
 def activation_grid(maps, columns=8, title="Activations"):
     """Draw the channels of one example's activations on one scale of brightness.
 
@@ -105,7 +106,123 @@ def activation_grid(maps, columns=8, title="Activations"):
     return _grid(maps, columns, title, cmap="magma", vmin=float(maps.min()), vmax=float(maps.max()), bar="activation")
 
 
-@_styled
+@styled
+def image_grid(images, columns=10, title="Images"):
+    """Draw many images of one size beside each other.
+
+    Parameters
+    ----------
+    images : array_like
+        (N, H, W) or (N, 1, H, W) in shades of gray, the largest element black; or (N, 3, H, W) in colors, 0 to 1.
+    columns : int
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    images = np.asarray(images, float)
+    if images.ndim not in (3, 4) or not images.size or (images.ndim == 4 and images.shape[1] not in (1, 3)):
+        raise ValueError(f"image_grid: images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), got "
+                         f"{images.shape}")
+    images = np.moveaxis(images, 1, -1) if images.ndim == 4 else images[..., None]
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height, width, channels = images.shape[1:]
+    # One picture of all is drawn twenty times faster than a hundred of one each.
+    mosaic = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), np.nan)
+    for place, image in enumerate(images):
+        row, column = divmod(place, columns)
+        mosaic[1 + row * (height + 1):, 1 + column * (width + 1):][:height, :width] = image
+    figure = _figure(0.62 * columns + 0.4, 0.62 * rows * height / width + 0.7)
+    axes = figure.subplots()
+    if channels == 1:
+        axes.imshow(np.ma.masked_invalid(mosaic[..., 0]), cmap="gray_r")
+    else:
+        axes.imshow(np.nan_to_num(mosaic.clip(0, 1), nan=1))
+    axes.set_axis_off()
+    figure.suptitle(title, x=0.012, ha="left", fontweight="bold", fontsize=12)
+    return figure
+
+
+@styled
+def receptive_field(image, model, layer, element=None, title=None):
+    """Draw over an image what one element of a layer's output sees of it.
+
+    Parameters
+    ----------
+    image : array_like
+        (H, W), (1, H, W) or, in colors, (3, H, W); what `model` takes, without the batch.
+    model : Layer
+    layer : str or int
+        The layer's name as in `summary`, or the number of its row, from 0.
+    element : (int, int), optional
+        Row and column in the layer's output; the one in the middle by default.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The field, clipped to the image, in full color within a frame; a dashed frame shows what lies in the padding.
+    """
+    image = np.asarray(image, float)
+    if image.ndim not in (2, 3) or not image.size or (image.ndim == 3 and image.shape[0] not in (1, 3)):
+        raise ValueError(f"receptive_field: image must have shape (H, W), (1, H, W) or (3, H, W), got {image.shape}")
+    pixels = np.moveaxis(image, 0, -1) if image.ndim == 3 else image[..., None]
+    found = summary(model, np.moveaxis(pixels, -1, 0).shape).rows
+    row = _row("receptive_field", found, layer)
+    seen, positions = row.receptive_field, row.output_shape[2:]
+    if seen is None:
+        raise ValueError(f"receptive_field: that of {row.name} {row.kind} is not known")
+    if element is None:
+        element = tuple(n // 2 for n in positions) or (0, 0)
+    if positions and (len(element) != 2 or not all(0 <= i < n for i, n in zip(element, positions, strict=True))):
+        raise ValueError(f"receptive_field: element must lie within the output's {_by(positions)} elements, got "
+                         f"{tuple(element)}")
+    steps = seen.stride or (0, 0)
+    top, left = (start + i * jump for start, i, jump in zip(seen.offset, element, steps, strict=True))
+    rows, columns = seen.clipped(element, pixels.shape[:2])
+
+    figure = _figure(5.2, 5.2 * pixels.shape[0] / pixels.shape[1] + 0.7)
+    axes = figure.subplots()
+    axes.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray_r")
+    veil = np.zeros((*pixels.shape[:2], 4))
+    veil[...] = (1, 1, 1, 0.62)
+    veil[rows, columns] = 0
+    axes.imshow(veil)
+    frame = require("matplotlib.patches").Rectangle
+    clipped = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+    whole = (left, top, seen.size[1], seen.size[0])
+    for (x, y, width, height), line in ((whole, (0, (3, 2))), (clipped, "-"))[int(whole == clipped):]:
+        axes.add_patch(frame((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=ORANGE, linewidth=2,
+                             linestyle=line))
+    axes.set(xlim=(min(left, 0) - 0.5, max(left + seen.size[1], pixels.shape[1]) - 0.5),
+             ylim=(max(top + seen.size[0], pixels.shape[0]) - 0.5, min(top, 0) - 0.5), xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set(visible=False)
+    if title is None:
+        which = f"element {tuple(map(int, element))} of {_by(positions)}" if positions else "every element"
+        title = f"{row.name} {row.kind}: {which} sees {_by((clipped[3], clipped[2]))} pixels".strip()
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def _row(op, rows, layer):
+    if isinstance(layer, str):
+        named = [row for row in rows if row.name == layer]
+        if not named:
+            raise ValueError(f"{op}: layer must be one of {', '.join(repr(row.name) for row in rows)}, got {layer!r}")
+        return named[-1]
+    if not -len(rows) <= layer < len(rows):
+        raise ValueError(f"{op}: layer must be a name or from 0 to {len(rows) - 1}, got {layer!r}")
+    return rows[layer]
+
+
+def _by(shape):
+    return "\N{MULTIPLICATION SIGN}".join(map(str, shape))
+
+
+@styled
 def confusion(labels, predictions, names=None, title="Confusion matrix"):
     """Draw how often each class was taken for each.
 
@@ -162,7 +279,7 @@ def confusion(labels, predictions, names=None, title="Confusion matrix"):
     return figure
 
 
-@_styled
+@styled
 def hardest(images, labels, probabilities, count=12, names=None, title="Hardest examples"):
     """Draw the examples whose true class got the lowest probability, each with its three likeliest classes.
 
