@@ -134,7 +134,8 @@ def image_grid(images, columns=10, title="Images"):
     for place, image in enumerate(images):
         row, column = divmod(place, columns)
         mosaic[1 + row * (height + 1):, 1 + column * (width + 1):][:height, :width] = image
-    figure = _figure(0.62 * columns + 0.4, 0.62 * rows * height / width + 0.7)
+    tile = max(0.62, 5 / columns)
+    figure = _figure(tile * columns + 0.4, tile * rows * height / width + 0.7)
     axes = figure.subplots()
     if channels == 1:
         axes.imshow(np.ma.masked_invalid(mosaic[..., 0]), cmap="gray_r")
@@ -191,6 +192,9 @@ def receptive_field(image, model, layer, element=None, title=None):
     veil[rows, columns] = 0
     axes.imshow(veil)
     frame = require("matplotlib.patches").Rectangle
+    height, width = pixels.shape[:2]
+    axes.plot(np.array([0, width, width, 0, 0]) - 0.5, np.array([0, 0, height, height, 0]) - 0.5, color=RULE,
+              linewidth=1)
     clipped = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
     whole = (left, top, seen.size[1], seen.size[0])
     for (x, y, width, height), line in ((whole, (0, (3, 2))), (clipped, "-"))[int(whole == clipped):]:
