@@ -106,7 +106,8 @@ class _Tracer:
         self.nodes = []
         self._containers = []  # of the calls that are running, innermost last
         self._unused = {}      # tensors that no node has taken yet, in order
-        self._found = {}       # id of an array that a container came by on its own: the same, traced
+        self._found = {}       # address of an array: the same, traced
+        self._results = {}     # id of a layer or container: what it returned last
         self._kept = []        # arrays, whose ids must stay theirs
         self._names = {id(p.data): (name, p) for name, p in model.named_parameters()}
         for name, layer in model.named_modules():
@@ -137,14 +138,23 @@ class _Tracer:
             if "Dropout" in type(layer).__name__:
                 # In training its result is an array of its own.
                 result = np.array(result)
-            return self._noted(Node(name, type(layer).__name__, layer, given, parameters=own), result)
+            result = self._noted(Node(name, type(layer).__name__, layer, given, parameters=own), result)
+            self._results[id(layer)] = result
+            return result
         return watched
 
     def _container(self, name, layer, forward):
         def watched(*args, **kwargs):
             self._containers.append((name, layer))
             try:
-                return _mapped(forward(*args, **kwargs), self._seen)
+                result = forward(*args, **kwargs)
+                if kind_of(layer) == "Residual":
+                    # It checks its arrays, and adds plain ones.
+                    terms = [self._results[id(layer.body)], args[0] if layer.shortcut is None else
+                             self._results[id(layer.shortcut)]]
+                    return self.operation("add", [self._tensor(array) for array in terms], [], result)
+                self._results[id(layer)] = result = _mapped(result, self._seen)
+                return result
             finally:
                 self._containers.pop()
         return watched
@@ -166,6 +176,7 @@ class _Tracer:
         wrapped.tracer = self
         wrapped.tensor = Tensor(array.shape, array.nbytes, id(root), source)
         self._unused[wrapped.tensor] = None
+        self._found[_address(array)] = wrapped
         return wrapped
 
     def _seen(self, array):
@@ -175,11 +186,13 @@ class _Tracer:
                 made = self.operation("view", [self._tensor(array.parent)], [], array.view(np.ndarray))
                 array.tensor = made.tensor
             return array
-        if id(array) not in self._found:
-            name, container = self._containers[-1] if self._containers else ("", self.model)
-            node = Node(name, "?", None, list(self._unused), parameters=_own_parameters(name, container))
-            self._found[id(array)] = self._noted(node, array)
-        return self._found[id(array)]
+        known = self._found.get(_address(array))
+        if known is not None and known.nbytes == array.nbytes:
+            # The same memory: an array as a check returned it, or reshaped behind it.
+            return known if known.shape == array.shape else self.operation("view", [known.tensor], [], array)
+        name, container = self._containers[-1] if self._containers else ("", self.model)
+        node = Node(name, "?", None, list(self._unused), parameters=_own_parameters(name, container))
+        return self._noted(node, array)
 
     def _tensor(self, array):
         """The tensor of an array that comes to a layer, whatever it has been through."""
@@ -214,6 +227,10 @@ class _Traced(np.ndarray):
             out[0].tensor, out[0].tracer = result.tensor, tracer
             return out[0]
         return result
+
+
+def _address(array):
+    return array.__array_interface__["data"][0]
 
 
 def _own_parameters(name, layer):
