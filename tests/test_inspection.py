@@ -484,6 +484,14 @@ def test_drawing_has_jacobians():
             "Jacobian 4\N{MULTIPLICATION SIGN}4", "Jacobian 1\N{MULTIPLICATION SIGN}4", "Small"} <= set(_labels(figure))
 
 
+def test_drawing_of_frozen_parameters():
+    model = layers.Linear(3, 2)
+    model.weight.requires_grad = False
+    labels = _labels(inspection.draw(model, (3,)))
+    assert labels.count("frozen") == 1
+    assert "grad 2" in labels and "grad 2\N{MULTIPLICATION SIGN}3" not in labels
+
+
 class Inception(layers.Layer):
     def __init__(self):
         self.a, self.b = layers.Conv2d(2, 2, 1), layers.Conv2d(2, 2, 3, padding=1)

@@ -44,7 +44,7 @@ def draw(model, input_shape, batch_size=1, loss=None, jacobians=False, dtype=Non
     -------
     matplotlib.figure.Figure
         Layers from top to bottom, their parameters to the left of them. Dark arrows are tensors, with their shapes;
-        dashed ones lead the gradients of the loss back, with theirs.
+        dashed ones lead the gradients of the loss back, with theirs. Whole numbers and frozen parameters have none.
     """
     seen = trace(model, example("draw", model, input_shape, batch_size, dtype))
     boxes, edges = _graph(seen, loss)
@@ -73,6 +73,7 @@ class _Edge:
     source: _Box
     target: _Box
     shape: tuple
+    has_gradient: bool = True
     lane: int = 0
 
     @property
@@ -87,10 +88,11 @@ def _graph(seen, loss):
     boxes, edges = [start], []
     for node in seen.nodes:
         box = _Box(SYMBOLS.get(node.kind, node.kind), node.name, _shade(node),
-                   [(name.rpartition(".")[2], p.shape) for name, p in node.parameters],
+                   [(name.rpartition(".")[2], p.shape, p.requires_grad) for name, p in node.parameters],
                    node.outputs[0].size if node.outputs else 1)
         boxes.append(box)
-        edges += [_Edge(made[tensor], box, tensor.shape) for tensor in dict.fromkeys(node.inputs)]
+        edges += [_Edge(made[tensor], box, tensor.shape, tensor.dtype.kind == "f")
+                  for tensor in dict.fromkeys(node.inputs)]
         made.update(dict.fromkeys(node.outputs, box))
     last = _Box("output" if loss is None else loss if isinstance(loss, str) else type(loss).__name__,
                 shade="white" if loss is None else "#fbe9e0")
@@ -227,10 +229,10 @@ class _Picture:
         self._text(x - whole / 2, y, box.text, INK, size=SIZES["box"], weight="bold", zorder=4)
         if box.name:
             self._text(x - whole / 2 + kind + SPACE, y, box.name, MUTED, size=SIZES["small"], zorder=4)
-        for i, (name, shape) in enumerate(box.parameters):
-            self._parameter(box, name, shape, y + ((len(box.parameters) - 1) / 2 - i) * PARAMETER)
+        for i, (name, shape, trained) in enumerate(box.parameters):
+            self._parameter(box, name, shape, trained, y + ((len(box.parameters) - 1) / 2 - i) * PARAMETER)
 
-    def _parameter(self, box, name, shape, y):
+    def _parameter(self, box, name, shape, trained, y):
         text = f"{name} {_by(shape)}"
         width = _width(text, "label") + 2 * PAD
         edge = self.x[box] - self.widths[box] / 2
@@ -241,6 +243,9 @@ class _Picture:
             edgecolor=BLUE, linewidth=0.9, zorder=3))
         self._text(end - width / 2, y, text, BLUE, size=SIZES["label"], ha="center", zorder=4)
         self._path([(end, y - 0.045), (edge, y - 0.045)], INK, "-")
+        if not trained:
+            self._text((edge + end) / 2, y + 0.055, "frozen", MUTED, size=SIZES["small"], ha="center")
+            return
         self._path([(edge, y - 0.115), (end, y - 0.115)], ORANGE, DASHES)
         texts = self._parameter_label(box, shape)
         at = (edge + end - self._label_width(texts)) / 2
@@ -250,7 +255,7 @@ class _Picture:
 
     def _edge(self, edge):
         lane = self.x[edge]
-        for color, style, side in ((INK, "-", -1), (ORANGE, DASHES, 1)):
+        for color, style, side in ((INK, "-", -1), (ORANGE, DASHES, 1))[:1 + edge.has_gradient]:
             x = lane + side * APART
             source = self.y[edge.source.rank] - self._apart(edge.source)
             target = self.y[edge.target.rank] + self._apart(edge.target)
@@ -283,6 +288,8 @@ class _Picture:
         return 2 * APART if comes and leaves else 0.0
 
     def _label(self, edge):
+        if not edge.has_gradient:
+            return [(_by(edge.shape), INK)]
         lines = [(_by(edge.shape), INK), (f"grad {_by(edge.shape)}", ORANGE)]
         if self.jacobians and edge.target.size:
             lines.append((f"Jacobian {edge.target.size}{TIMES}{edge.elements}", MUTED))
@@ -299,7 +306,7 @@ class _Picture:
         return max(_width(box.text, "box") + named + 2 * PAD, BOX)
 
     def _edge_length(self, box):
-        labels = (self._parameter_label(box, shape) for _, shape in box.parameters)
+        labels = (self._parameter_label(box, shape) for _, shape, _ in box.parameters)
         return max(PARAMETER_EDGE, *(self._label_width(label) + 0.16 for label in labels))
 
     def _label_width(self, texts):
@@ -308,7 +315,7 @@ class _Picture:
     def _parameters_width(self, box):
         if not box.parameters:
             return 0.0
-        texts = max(_width(f"{name} {_by(shape)}", "label") for name, shape in box.parameters)
+        texts = max(_width(f"{name} {_by(shape)}", "label") for name, shape, _ in box.parameters)
         return texts + 2 * PAD + self._edge_length(box)
 
     def _path(self, points, color, style):

@@ -12,6 +12,7 @@ POINTWISE = {"ReLU", "LeakyReLU", "PReLU", "Sigmoid", "Tanh", "Softmax", "LogSof
              "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"}
 WINDOWS = {f"{kind}{nd}d" for kind in ("Conv", "MaxPool", "AvgPool") for nd in (1, 2, 3)}
 ADAPTIVE = {f"Adaptive{kind}Pool{nd}d" for kind in ("Max", "Avg") for nd in (1, 2, 3)}
+EVERY_OTHER = {f"Downsample{nd}d" for nd in (1, 2, 3)}
 PADDING = {f"{kind}Pad{nd}d" for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
            for nd in (1, 2, 3)}
 
@@ -113,6 +114,9 @@ class Fields:
             return seen.through_window(*_window(layer, nd)), made[2:]
         if kind in ADAPTIVE and on_maps:
             return self._of_adaptive(seen, positions, made[2:])
+        if kind in EVERY_OTHER and on_maps:
+            step = geometry.sizes("summary", "downsampling_factor", layer.downsampling_factor, nd, 1)
+            return seen.through_window((1,) * nd, step, (0,) * nd, (1,) * nd), made[2:]
         if kind in PADDING and on_maps:
             before = tuple(layer.padding[-2::-2]) if isinstance(layer.padding, tuple | list) else (layer.padding,) * nd
             ones = (1,) * nd

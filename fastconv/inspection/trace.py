@@ -16,6 +16,7 @@ class Tensor:
     Attributes
     ----------
     shape : tuple of int
+    dtype : dtype
     nbytes : int
     memory : int
         Which memory it lies in: equal for an array and its views.
@@ -24,6 +25,7 @@ class Tensor:
     """
 
     shape: tuple
+    dtype: np.dtype
     nbytes: int
     memory: int
     source: "Node | None"
@@ -174,7 +176,7 @@ class _Tracer:
         self._kept += [array, root]
         wrapped = array.view(_Traced)
         wrapped.tracer = self
-        wrapped.tensor = Tensor(array.shape, array.nbytes, id(root), source)
+        wrapped.tensor = Tensor(array.shape, array.dtype, array.nbytes, id(root), source)
         self._unused[wrapped.tensor] = None
         self._found[_address(array)] = wrapped
         return wrapped
