@@ -51,4 +51,4 @@ assert jacobian.shape == (4, 24)
 assert np.allclose((grad_z @ jacobian).reshape(4, 6), model.z.weight.grad)
 print(f"dq/dz  (4, 4), dz/dw {jacobian.shape}: dL/dw = dL/dz dz/dw")
 
-print("\nNext: layer_gradients.py derives the gradients that have these shapes.")
+print("\nNext: residual_network.py, where two paths meet and their gradients add up.")

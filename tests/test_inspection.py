@@ -278,6 +278,33 @@ def test_summary_of_a_layer_with_two_outputs():
     assert found.rows[1].receptive_field == ReceptiveField((2, 2), (2, 2), (0, 0))
 
 
+def test_summary_of_a_recurrent_network():
+    class Words(layers.Layer):
+        def __init__(self):
+            self.embed = layers.Embedding(9, 4)
+            self.rnn = layers.RNN(4, 6, num_layers=2, batch_first=True, bidirectional=True)
+            self.score = layers.TimeDistributed(layers.Linear(12, 9))
+
+        def forward(self, x):
+            states, _ = self.rnn(self.embed(x))
+            return self.score(states)
+
+    model = Words()
+    found = summary(model, (5,), batch_size=2)
+    embed, rnn, *_, linear = (row for row in found.rows if row.kind != "view")
+    assert (embed.output_shape, embed.parameters, embed.multiply_adds) == ((2, 5, 4), 36, 0)
+    assert (rnn.output_shape, rnn.more_outputs) == ((2, 5, 12), ((4, 2, 6),))
+    per_step = 2 * (4 * 6 + 6 * 6) + 2 * (12 * 6 + 6 * 6)
+    assert rnn.multiply_adds == 2 * 5 * per_step
+    assert (linear.name, linear.output_shape, linear.multiply_adds) == ("score.layer", (10, 9), 10 * 12 * 9)
+    assert sum(row.parameters for row in found.rows) == found.parameters
+    assert "5x12, 4x2x6" in str(found)
+    assert "sees" not in str(found)
+    labels = _labels(inspection.draw(model, (5,), batch_size=2))
+    assert {"Embedding", "RNN", "Linear", "weight_hh_l1_reverse 6\N{MULTIPLICATION SIGN}6"} <= set(labels)
+    assert "grad 2\N{MULTIPLICATION SIGN}5" not in labels  # words are whole numbers
+
+
 def test_summary_prints_as_text():
     text = str(summary(lab7(), (1, 28, 28), batch_size=64))
     assert "Sequential, batch of 64: 93,322 parameters" in text
