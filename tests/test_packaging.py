@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv import layers
+from fastconv.inspection import check_gradients
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -248,6 +250,28 @@ def test_example_of_a_layer():
     np.testing.assert_array_equal(layer.backward(dq), [[[3, 5, 4, 6]]])
     np.testing.assert_array_equal(layer.weight.grad, [[[200, 2001, 10]]])
     assert dict(layer.named_parameters()).keys() == {"weight"}
+
+
+def test_example_of_a_layer_in_a_network():
+    names = {}
+    exec(compile(python_blocks("CONTRIBUTING.md")[0], "CONTRIBUTING.md", "exec"), names)
+    shared = names["ThreeTap"]([0.5, -1, 2])
+    model = layers.Sequential(shared, layers.ReLU(), layers.Conv1d(1, 3, 3, generator=0), layers.ReLU(),
+                              layers.Flatten(), layers.Linear(3 * 8, 10, generator=1))
+    x = np.random.default_rng(0).standard_normal((4, 1, 10), np.float32)
+    assert model(x).shape == (4, 10)
+    assert next(iter(model.state_dict())) == "0.weight"
+    report = check_gradients(model, x)
+    assert report and report.worst < 1e-6, str(report)
+    # Twice in a network, its gradients add up.
+    report = check_gradients(layers.Sequential(shared, layers.ReLU(), shared), x)
+    assert report and report.worst < 1e-6, str(report)
+    loss = layers.CrossEntropyLoss()
+    before = float(loss(model(x), np.arange(4)))
+    model.backward(loss.backward())
+    for parameter in model.parameters():
+        parameter.data -= np.float32(0.05) * parameter.grad
+    assert float(loss(model(x), np.arange(4))) < before
 
 
 def targets():
