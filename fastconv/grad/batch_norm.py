@@ -110,7 +110,7 @@ def _sums(xp, x, dy, mean):
     """Sums over each channel of dy and of (x - mean) dy, float64."""
     kernel = kernel_for("batch_norm_sums", xp)
     if kernel is not None:
-        total, product = np.empty((2, x.shape[1]))
+        total, product = np.empty(x.shape[1]), np.empty(x.shape[1])
         kernel(planes(x), planes(dy), mean, total, product)
         return total, product
     with np.errstate(all="ignore"):
