@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from bench.operations import TIMED
 from fastconv import geometry
 
 
@@ -284,5 +285,5 @@ CORNERS = CONV_CORNERS + POOL_CORNERS
 
 
 def by_name(name):
-    """The case called `name`."""
-    return next(case for case in (*SUITE, *POOLS, *CORNERS) if case.name == name)
+    """The case, or the operation, called `name`."""
+    return next(case for case in (*SUITE, *POOLS, *CORNERS, *TIMED.values()) if case.name == name)

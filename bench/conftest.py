@@ -13,7 +13,8 @@ os.environ.update(for_threads(1))
 
 import pytest
 
-from bench.implementations import IMPLEMENTATIONS, reduced
+from bench.implementations import IMPLEMENTATIONS, OURS, reduced
+from bench.operations import Operation
 from bench.reference import arrays, check, expected
 
 SLOW = "loops"
@@ -39,7 +40,8 @@ def time_validated(benchmark):
             benchmark.name, benchmark.group = f"{case.name} reduced to {case.input}", f"loops, reduced, {direction}"
         call = implementation.prepare(case, direction, arrays(case))
         benchmark.extra_info["error"] = check(case, direction, implementation.to_numpy(call()), reference(case))
-        benchmark.extra_info["multiply_adds"] = case.geometry().multiply_adds
+        if not isinstance(case, Operation):
+            benchmark.extra_info["multiply_adds"] = case.geometry().multiply_adds
         if slow:
             benchmark.pedantic(call, rounds=3)
         else:
@@ -49,6 +51,8 @@ def time_validated(benchmark):
 
 
 def implementations(case, direction):
-    """The names of those that can do `case`."""
+    """The names of those that can do `case`; of an operation ours alone beside torch."""
+    if isinstance(case, Operation):
+        return (*OURS, "torch")
     return [name for name, implementation in IMPLEMENTATIONS.items()
             if not implementation.peer or (name == "torch" and implementation.supports(case, direction))]

@@ -12,6 +12,7 @@ import dataclasses
 import numpy as np
 
 from bench.cases import Conv
+from bench.operations import Operation
 from bench.reference import torch_operation, y_shape
 
 
@@ -50,6 +51,12 @@ class Fastconv(Implementation):
     def prepare(self, case, direction, arrays):
         from fastconv import functional, grad
 
+        if isinstance(case, Operation):
+            inputs = {name: array for name, array in arrays.items() if name != "dy"}
+            if direction == "forward":
+                return lambda: (case.forward(functional, inputs),)
+            backward, dy = case.backward(functional, grad, inputs), arrays["dy"]
+            return lambda: backward(dy)
         x, dy = arrays["x"], arrays["dy"]
         if isinstance(case, Conv):
             w, b = arrays["w"], arrays["b"]
@@ -90,13 +97,17 @@ class Torch(Implementation):
         torch.set_num_threads(threads)
 
     def supports(self, case, direction):
+        if isinstance(case, Operation):
+            return not self.channels_last
         # In one dimension there is no memory format with the channels last, and pooling has no gradient operator.
         return case.dims > 1 or (isinstance(case, Conv) and not self.channels_last)
 
     def prepare(self, case, direction, arrays):
         import torch
 
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors = {name: None if array is None else torch.from_numpy(array) for name, array in arrays.items()}
+        if isinstance(case, Operation):
+            return self._prepare_operation(case, direction, tensors)
         if self.channels_last:
             formats = {4: torch.channels_last, 5: torch.channels_last_3d}
             tensors = {name: tensor.to(memory_format=formats[tensor.ndim]) if tensor.ndim in formats else tensor
@@ -125,6 +136,17 @@ class Torch(Implementation):
                                  case.divisor),)
 
 
+    def _prepare_operation(self, case, direction, tensors):
+        import torch
+
+        dy = tensors.pop("dy")
+        if direction == "forward":
+            return lambda: (case.torch_forward(torch, tensors),)
+        leaves = [tensors[name].requires_grad_() for name in case.differentiable]
+        y = case.torch_forward(torch, tensors)
+        return lambda: torch.autograd.grad(y, leaves, dy, retain_graph=True)
+
+
 class OnnxRuntime(Implementation):
     """onnxruntime, forward. Weights are constants of its graph, which it may rearrange before the first run."""
 
@@ -140,6 +162,8 @@ class OnnxRuntime(Implementation):
         self.options.log_severity_level = 3
 
     def supports(self, case, direction):
+        if isinstance(case, Operation):
+            return False
         return direction == "forward" and (isinstance(case, Conv) or case.divisor is None)
 
     def prepare(self, case, direction, arrays):

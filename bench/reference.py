@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from bench.cases import Conv
+from bench.operations import Operation
 
 DIRECTIONS = ("forward", "backward")
 
@@ -18,6 +19,8 @@ class Invalid(AssertionError):
 
 def result_names(case, direction):
     """The names of what a call computes, in the order of its results."""
+    if isinstance(case, Operation):
+        return ("y",) if direction == "forward" else case.differentiable
     if isinstance(case, Conv):
         return ("y",) if direction == "forward" else ("dx", "dw", "db")
     if direction == "backward":
@@ -34,7 +37,13 @@ def y_shape(case):
 
 
 def arrays(case):
-    """{'x', 'dy', and of a convolution 'w' and 'b': float32 array}, the same in every process."""
+    """{'x', 'dy', and of a convolution 'w' and 'b': float32 array}, the same in every process.
+
+    Of an operation 'dy' and its arguments by name, of which some may be None or hold integers.
+    """
+    if isinstance(case, Operation):
+        dy = np.random.default_rng(0).standard_normal(case.result, dtype=np.float32)
+        return case.inputs(large=True) | {"dy": np.asarray(dy, np.float32)}
     random = np.random.default_rng(zlib.crc32(case.name.encode()))
     y = y_shape(case)
     shapes = {"x": case.input, "dy": y}
@@ -47,6 +56,8 @@ def expected(case):
     """{name: array} of all results in both directions, computed by torch in float64 and then rounded to float32."""
     import torch
 
+    if isinstance(case, Operation):
+        return _expected_of_operation(case)
     given = {name: torch.from_numpy(array).double().requires_grad_(name != "dy") for name, array in
              arrays(case).items()}
     operation = torch_operation(case)
@@ -59,6 +70,23 @@ def expected(case):
         y, results = (y[0], {"indices": y[1].numpy()}) if case.op == "max" else (y, {})
     gradients = torch.autograd.grad(y, tuple(leaves.values()), given["dy"])
     results |= dict(zip(leaves, (gradient.float().numpy() for gradient in gradients), strict=True))
+    return results | {"y": y.detach().float().numpy()}
+
+
+def _expected_of_operation(case):
+    import torch
+
+    given = arrays(case)
+    dy = given.pop("dy")
+    if not case.exact:  # of random results, those of the elements that stay
+        (x,) = given.values()
+        return {"y": x / (1 - case.options["p"]), "input": dy / np.float32(1 - case.options["p"])}
+    tensors = {name: None if array is None else torch.from_numpy(array) for name, array in given.items()}
+    tensors = {name: tensor.double().requires_grad_(name in case.differentiable)
+               if tensor is not None and tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    y = case.torch_forward(torch, tensors)
+    gradients = torch.autograd.grad(y, [tensors[name] for name in case.differentiable], torch.from_numpy(dy).double())
+    results = dict(zip(case.differentiable, (gradient.float().numpy() for gradient in gradients), strict=True))
     return results | {"y": y.detach().float().numpy()}
 
 
@@ -86,6 +114,8 @@ def tolerance(case, name):
     1e-5 is what float32 convolution promises at its default precision; sums of more than 4096 products, as in a
     weight's gradient, may lose more, by the square root of their length.
     """
+    if isinstance(case, Operation):
+        return 5e-5
     if not isinstance(case, Conv):
         return 1e-6
     g = case.geometry()
@@ -120,6 +150,12 @@ def check(case, direction, results, reference):
             if not np.array_equal(got, want):
                 raise Invalid(f"{case.name} {direction}: {np.count_nonzero(got != want)} of {want.size} indices differ")
             continue
+        if isinstance(case, Operation) and not case.exact:
+            stays = got != 0
+            share = np.mean(stays)
+            if abs(share - (1 - case.options["p"])) > 0.01:
+                raise Invalid(f"{case.name} {direction}: {share:.1%} of the elements stay")
+            want = np.where(stays, want, 0)
         error = float(np.max(np.abs(got - want), initial=0.0) / np.max(np.abs(want), initial=1e-30))
         if not error <= tolerance(case, name):  # written so that NaN fails
             raise Invalid(f"{case.name} {direction}: the error of {name} is {error:.1e} of its largest element; "

@@ -1,9 +1,11 @@
 """Time fastconv beside its peers, each in a process of its own, and write the tables of README.md and RESULTS.md.
 
     python -m bench.report [--quick] [--threads 1 2] [--case NAME ...] [--update-readme]
+    python -m bench.report --operations [--threads 1 2]
 
 Every implementation is validated against float64 before it is timed. All of them take turns, round after round, so
 that a machine that slows down for a while slows them all. A part of the suite (--quick, --case) is only printed.
+With --operations it is what lies beyond convolution and pooling that is timed, beside torch, into OPERATIONS.md.
 """
 
 from __future__ import annotations
@@ -27,11 +29,14 @@ from tqdm import tqdm
 from bench import environment
 from bench.cases import POOLS, SUITE, Conv, by_name
 from bench.implementations import IMPLEMENTATIONS, OURS
+from bench.operations import TIMED as OPERATIONS
 from bench.reference import DIRECTIONS
 
 RESULTS = environment.ROOT / "bench" / "RESULTS.md"
+OPERATIONS_PAGE = environment.ROOT / "bench" / "OPERATIONS.md"
 README = environment.ROOT / "README.md"
 BEGIN, END = "<!-- benchmark table: begin -->", "<!-- benchmark table: end -->"
+OPERATIONS_NAMES = (*OURS, "torch")
 QUICK = ("fer_2", "lab7_3", "sobel", "max_lab7")
 TIMED = tuple(name for name in IMPLEMENTATIONS if name != "loops")
 PEERS = tuple(name for name, implementation in IMPLEMENTATIONS.items() if implementation.peer)
@@ -273,6 +278,27 @@ def results_page(by_threads, peaks, names):
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def operations_page(by_threads, names):
+    """The text of OPERATIONS.md."""
+    parts = [
+        "# Operations",
+        f"Written by `python -m bench.report --operations` on {datetime.date.today().isoformat()}: everything beyond "
+        "convolution and pooling, forward and backward.",
+        "Milliseconds are the median of all repeats, ± half the distance between the quartiles. *Ratio* is torch's "
+        "time divided by ours: above 1, ours is faster. Maps are 8 x 64 x 56 x 56, float32; `bench/operations.py` has "
+        "the calls. torch's gradients are those of its autograd, on a graph that is kept.",
+        markdown(["what", "value"], [[what, value] for what, value in environment.describe().items()])]
+    for threads, rows in by_threads.items():
+        parts += [f"## {threads} thread{'s' * (threads > 1)}", times(rows, names), summary(rows), _slowest(rows)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _slowest(rows, below=1.0):
+    lines = [f"- {row.case.name} {row.direction}: {number(row.ratio(OURS[0]))}"
+             for row in sorted(rows, key=lambda row: row.ratio(OURS[0])) if row.ratio(OURS[0]) < below]
+    return "\n".join([f"Slower than torch with {OURS[0]}:", "", *lines]) if lines else ""
+
+
 def readme_part(by_threads, peaks):
     """What stands between the two markers of README.md."""
     threads, rows = next(iter(by_threads.items()))
@@ -301,24 +327,28 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=0.3, help="for each implementation in each round (0.3)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds in which all take turns (3)")
     parser.add_argument("--update-readme", action="store_true", help="also replace the table in README.md")
+    parser.add_argument("--operations", action="store_true",
+                        help="what lies beyond convolution and pooling, beside torch: writes bench/OPERATIONS.md")
     options = parser.parse_args(arguments)
+    if options.operations and (options.quick or options.update_readme):
+        parser.error("--operations goes with neither --quick nor --update-readme")
     partial = options.quick or options.case or options.only
     if partial and options.update_readme:
         parser.error("--update-readme needs the whole suite: leave out --quick, --case and --only")
-    known = [case.name for case in (*SUITE, *POOLS)]
+    known = list(OPERATIONS) if options.operations else [case.name for case in (*SUITE, *POOLS)]
     chosen = options.case or (QUICK if options.quick else known)
     if unknown := [name for name in chosen if name not in known]:
         parser.error(f"there is no case {unknown[0]!r}; expected one of {', '.join(known)}")
     seconds, rounds = (0.02, 1) if options.quick else (options.seconds, options.rounds)
-    names = options.only or TIMED
+    names = options.only or (OPERATIONS_NAMES if options.operations else TIMED)
 
-    peaks = measured_peaks(options.threads)
+    peaks = None if options.operations else measured_peaks(options.threads)
     by_threads = {threads: measure([by_name(name) for name in chosen], threads, names, seconds, rounds)
                   for threads in options.threads}
-    page = results_page(by_threads, peaks, names)
+    page = operations_page(by_threads, names) if options.operations else results_page(by_threads, peaks, names)
     print(page)
     if not partial:
-        RESULTS.write_text(page, encoding="utf-8")
+        (OPERATIONS_PAGE if options.operations else RESULTS).write_text(page, encoding="utf-8")
     if options.update_readme:
         README.write_text(replace_between(README.read_text(encoding="utf-8"), readme_part(by_threads, peaks)),
                           encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -11,9 +12,11 @@ import pytest
 from bench import environment, reference, report
 from bench.cases import CORNERS, POOL_CORNERS, POOLS, SUITE, Conv, by_name
 from bench.implementations import IMPLEMENTATIONS, OnnxRuntime, Torch, reduced, y_shape
+from bench.operations import OPERATIONS, TIMED
 from bench.reference import DIRECTIONS
 from bench.report import BEGIN, END, Row, Timing
 from bench.worker import Worker, repeat
+from fastconv import functional as F
 from fastconv import geometry
 
 SMALL = ("1d_plain", "2d_padded", "2d_groups", "3d_padded", "transposed_2d", "max_2d_overlap", "max_3d", "avg_2d")
@@ -178,3 +181,49 @@ def test_report_refuses(arguments, capsys):
     with pytest.raises(SystemExit):
         report.main(arguments)
     assert "error:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["numba", "torch"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("operation", ["pixel_shuffle", "cross_entropy of maps", "batch_norm training", "dropout"])
+def test_operations_validate(operation, direction, name, expected):
+    worker = Worker(IMPLEMENTATIONS[name])
+    answer = worker.validate(operation, direction, expected(operation))
+    assert 0 <= answer["error_found"] < 5e-5
+    assert worker.call is not None
+
+
+def test_a_wrong_operation_is_not_timed(expected):
+    worker = Worker(Altered("torch"))
+    with pytest.raises(reference.Invalid, match="sigmoid forward: the error of y is"):
+        worker.validate("sigmoid", "forward", expected("sigmoid"))
+    assert worker.call is None
+    random = reference.arrays(TIMED["dropout"])["input"]
+    with pytest.raises(reference.Invalid, match=r"100\.0% of the elements stay"):
+        reference.check(TIMED["dropout"], "forward", (2 * random,), reference.expected(TIMED["dropout"]))
+
+
+@pytest.mark.parametrize("operation", TIMED.values(), ids=TIMED)
+def test_results_of_operations_have_the_shape_stated(operation):
+    assert operation.forward(F, operation.inputs()).ndim == len(operation.result)
+    assert np.shape(operation.forward(F, operation.inputs(large=True))) == operation.result
+
+
+def test_every_family_of_functions_is_timed():
+    """But convolution and pooling, which have benchmarks of their own, and forms of others."""
+    def family(name):
+        return re.sub("[123]d", "", name)
+
+    elsewhere = {"conv", "conv_transpose", "max_pool", "max_pool_with_indices", "avg_pool",
+                 "adaptive_max_pool_with_indices", "convolve", "correlate", "dropout_with_mask"}
+    assert {family(operation.function) for operation in TIMED.values()} | elsewhere == {
+        family(operation.function) for operation in OPERATIONS.values()}
+
+
+def test_page_of_operations():
+    timed = {"numba": Timing([0.002] * 4, 1e-7, 0.1), "torch": Timing([0.001] * 4, 1e-7, 0.1)}
+    rows = [Row(TIMED["relu"], direction, 2, timed) for direction in DIRECTIONS]
+    page = report.operations_page({2: rows}, ("numba", "torch"))
+    assert "| relu forward | 2.00 ±0% | 1.00 ±0% | 0.500 |" in page
+    assert "worst 0.500 (relu)" in page
+    assert "- relu backward: 0.500" in page.split("Slower than torch with numba:")[1]
