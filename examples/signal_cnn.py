@@ -26,4 +26,4 @@ report = check_gradients(model, x, samples=10)
 print(f"\nbeside finite differences:\n{report}")
 assert report
 
-print("\nNext: pooling_by_loops.py for another way to make signals shorter.")
+print("\nNext: resampling.py for what makes signals longer and shorter.")

@@ -278,6 +278,42 @@ def test_summary_of_a_layer_with_two_outputs():
     assert found.rows[1].receptive_field == ReceptiveField((2, 2), (2, 2), (0, 0))
 
 
+def test_summary_of_a_residual_network():
+    block = layers.Residual(layers.Sequential(layers.Conv2d(4, 8, 3, stride=2, padding=1), layers.BatchNorm2d(8)),
+                            layers.Conv2d(4, 8, 1, stride=2))
+    model = layers.Sequential(layers.Conv2d(3, 4, 3, padding=1), layers.Dropout(0.5), block, layers.ReLU(),
+                              layers.AdaptiveAvgPool2d(1), layers.Flatten(), layers.Linear(8, 2))
+    found = summary(model, (3, 8, 8))
+    assert [(row.name, row.kind) for row in found.rows] == [
+        ("0", "Conv2d"), ("1", "Dropout"), ("2.body.0", "Conv2d"), ("2.body.1", "BatchNorm2d"),
+        ("2.shortcut", "Conv2d"), ("2", "add"), ("3", "ReLU"), ("4", "AdaptiveAvgPool2d"), ("5", "Flatten"),
+        ("6", "Linear")]
+    assert sum(row.parameters for row in found.rows) == found.parameters == 112 + 296 + 16 + 40 + 18
+    fields = [row.receptive_field for row in found.rows]
+    assert fields[5] == fields[6] == ReceptiveField((5, 5), (2, 2), (-2, -2))
+    assert fields[7] == fields[9] == ReceptiveField((8, 8), None, (0, 0))
+    # Dropout's output is an array of its own; both branches take it.
+    sizes = [3 * 64, 4 * 64, 4 * 64, 8 * 16, 0, 0, 8 * 16, 8 * 16, 0, 8]
+    assert [row.memory for row in found.rows] == [4 * n for n in sizes]
+    labels = _labels(inspection.draw(model, (3, 8, 8)))
+    assert labels.count("+") == 1 and "?" not in labels
+
+
+@pytest.mark.parametrize(("layer", "expected"), [
+    (layers.ZeroPad2d((1, 2, 3, 0)), ReceptiveField((1, 1), (2, 2), (-6, -2))),
+    (layers.ReflectionPad2d(1), ReceptiveField((1, 1), (2, 2), (-2, -2))),
+    (layers.AdaptiveMaxPool2d(4), ReceptiveField((3, 3), (4, 4), (0, 0))),
+    (layers.AdaptiveAvgPool2d(3), None),
+    (layers.Downsample2d(3), ReceptiveField((1, 1), (6, 6), (0, 0))),
+    (layers.Upsample2d(2), None),
+    (layers.PReLU(), ReceptiveField((1, 1), (2, 2), (0, 0))),
+    (layers.Identity(), ReceptiveField((1, 1), (2, 2), (0, 0))),
+])
+def test_receptive_field_of_other_layers(layer, expected):
+    model = layers.Sequential(layers.Downsample2d(2), layer)
+    assert summary(model, (1, 16, 16)).rows[-1].receptive_field == expected
+
+
 def test_summary_of_a_recurrent_network():
     class Words(layers.Layer):
         def __init__(self):
