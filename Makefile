@@ -22,12 +22,12 @@ BUILD := pyproject.toml setup.py fastconv/version.py $(wildcard src_cython/*.pyx
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench bench-report lint clean distclean
+.PHONY: help demo test bench bench-report bench-operations conformance lint clean distclean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [ARGS=\"...\"] [PYTHON=/path/to/python]"; echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
-		printf '  %-14s%s\n' "$$target" "$$what"; done
+		printf '  %-18s%s\n' "$$target" "$$what"; done
 
 demo: $(VENV)/demo.stamp  ## train a small CNN on real digits and compare backends; ARGS="--epochs 2"
 	@$(RUN) -m fastconv demo $(ARGS)
@@ -36,10 +36,17 @@ test: $(VENV)/test.stamp  ## run all tests; ARGS="-k pool"
 	@$(RUN) -m pytest $(ARGS)
 
 bench: $(VENV)/test.stamp  ## time loops, tensordot, numba, cython and torch with pytest-benchmark; ARGS="-k resnet"
-	@$(RUN) -m pytest bench/bench_conv.py bench/bench_pool.py $(ARGS)
+	@$(RUN) -m pytest bench/bench_conv.py bench/bench_pool.py bench/bench_functional.py $(ARGS)
 
 bench-report: $(VENV)/test.stamp  ## time fastconv beside its peers, write bench/RESULTS.md and README's table
 	@$(RUN) -m bench.report --update-readme $(ARGS)
+
+bench-operations: $(VENV)/test.stamp  ## time everything beyond convolution and pooling, write bench/OPERATIONS.md
+	@$(RUN) -m bench.report --operations $(ARGS)
+
+conformance: $(VENV)/test.stamp  ## hold every function against torch, write docs/CONFORMANCE.md
+	@PYTHONPATH=tests $(RUN) -m pytest -p conformance tests/test_conformance.py tests/test_bad_calls.py tests/test_layers.py \
+		tests/test_layers_more.py $(ARGS)
 
 lint: $(VENV)/lint.stamp  ## check the code with ruff
 	@$(RUN) -m ruff check .
