@@ -314,6 +314,20 @@ def test_receptive_field_of_other_layers(layer, expected):
     assert summary(model, (1, 16, 16)).rows[-1].receptive_field == expected
 
 
+def test_summary_of_residuals_in_residuals():
+    class Halved(layers.Residual):
+        def forward(self, x):
+            return self.body(x) / 2 + x
+
+    inner = layers.Residual(layers.Conv2d(2, 2, 3, padding=1))
+    model = layers.Sequential(layers.Residual(inner, layers.Identity()), Halved(layers.ReLU()))
+    found = summary(model, (2, 6, 6))
+    assert [(row.name, row.kind) for row in found.rows] == [
+        ("0.body.body", "Conv2d"), ("0.body", "add"), ("0.shortcut", "Identity"), ("0", "add"), ("1.body", "ReLU"),
+        ("1", "divide"), ("1", "add")]
+    assert {row.receptive_field for row in found.rows[3:]} == {ReceptiveField((3, 3), (1, 1), (-1, -1))}
+
+
 def test_summary_of_a_recurrent_network():
     class Words(layers.Layer):
         def __init__(self):

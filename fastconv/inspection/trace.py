@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastconv.layers.container import Residual
 from fastconv.layers.layer import Layer
 from fastconv.layers.parameter import Parameter
 
@@ -137,7 +138,7 @@ class _Tracer:
             plain = {key: _plain(value) for key, value in kwargs.items()}
             result = forward(*_plain(args), **plain)
             own = _own_parameters(name, layer)
-            if "Dropout" in type(layer).__name__:
+            if kind_of(layer) == "Dropout":
                 # In training its result is an array of its own.
                 result = np.array(result)
             result = self._noted(Node(name, type(layer).__name__, layer, given, parameters=own), result)
@@ -150,11 +151,11 @@ class _Tracer:
             self._containers.append((name, layer))
             try:
                 result = forward(*args, **kwargs)
-                if kind_of(layer) == "Residual":
+                if type(layer).forward is Residual.forward:
                     # It checks its arrays, and adds plain ones.
-                    terms = [self._results[id(layer.body)], args[0] if layer.shortcut is None else
-                             self._results[id(layer.shortcut)]]
-                    return self.operation("add", [self._tensor(array) for array in terms], [], result)
+                    skipped = args[0] if layer.shortcut is None else self._results[id(layer.shortcut)]
+                    terms = [self._tensor(array) for array in (self._results[id(layer.body)], skipped)]
+                    result = self.operation("add", terms, [], result)
                 self._results[id(layer)] = result = _mapped(result, self._seen)
                 return result
             finally:
