@@ -34,7 +34,7 @@ class Positive:
 
 @dataclass(frozen=True)
 class Indices:
-    """The indices that maximum pooling of windows of two elements gives."""
+    """Indices that maximum pooling of windows of two elements along each axis could give."""
 
     shape: tuple  # of what is pooled
 
@@ -278,7 +278,7 @@ def _per_axes():
         yield Operation(f"max_pool{nd}d", {"input": x}, pool)
         yield Operation(f"max_pool{nd}d_with_indices", {"input": x}, pool)
         yield Operation(f"avg_pool{nd}d", {"input": x}, {**pool, "count_include_pad": False})
-        whole = (2, 4, *(8, 8, 8)[3 - nd:])
+        whole = (2, 4, *(8,) * nd)
         yield Operation(f"max_unpool{nd}d", {"input": (2, 4, *(4,) * nd), "indices": Indices(whole)},
                         {"kernel_size": 2}, large={"input": (8, 64, 28, 28), "indices": Indices(MAPS)} if two else None)
         yield Operation(f"adaptive_avg_pool{nd}d", {"input": x}, {"output_size": 3})
