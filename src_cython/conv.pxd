@@ -255,15 +255,23 @@ cdef inline void multiply_weight(Py_ssize_t begin, Py_ssize_t end, const int64_t
 cdef inline void add_up(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floating* like) noexcept nogil:
     """Sum `parts` arrays in order, so that the result has the same bits however the work was shared out.
 
-    A work item is a stretch of 1024 elements.
+    A work item is a stretch of 1024 elements. 64 arrays at a time: one running sum of many would lose digits.
     """
     cdef const floating* parts = <const floating*>a[0]
     cdef floating* out = <floating*>a[1]
     cdef Py_ssize_t count = a[2], elements = a[3]
-    cdef Py_ssize_t first = begin * STRETCH, last = min(end * STRETCH, elements), i, j
+    cdef Py_ssize_t first = begin * STRETCH, last = min(end * STRETCH, elements), here, i, j, k
+    cdef floating piece[STRETCH]
+    cdef const floating* source
     while first < last:
-        memcpy(out + first, parts + first, (min(first + STRETCH, last) - first) * sizeof(floating))
-        for i in range(1, count):
-            for j in range(first, min(first + STRETCH, last)):
-                out[j] += parts[i * elements + j]
+        here = min(STRETCH, last - first)
+        memset(out + first, 0, here * sizeof(floating))
+        for i from 0 <= i < count by 64:
+            memset(piece, 0, here * sizeof(floating))
+            for k in range(i, min(i + 64, count)):
+                source = parts + k * elements + first
+                for j in range(here):
+                    piece[j] += source[j]
+            for j in range(here):
+                out[first + j] += piece[j]
         first += STRETCH
