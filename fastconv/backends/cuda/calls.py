@@ -1,0 +1,202 @@
+"""The contract's functions: each finds its plan, made once for a geometry, and launches its kernels."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+from fastconv.backends.cuda import blocks, gather, memory, pool, tables, weight
+from fastconv.backends.cuda.launch import launch, launch_over
+from fastconv.backends.cuda.memory import Table, address, aligned, device, workspace
+
+PLANS = 512  # kept for each function: with their tables, some tens of kilobytes of device memory each
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A kernel, how many blocks of how many threads it takes, and its tables."""
+
+    kernel: object
+    blocks: int
+    threads: int
+    phases: Table
+    taps: Table
+    more: object = None
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How weights are packed for a kernel: `elements` of them, on the device's tables."""
+
+    kernel: object
+    elements: int
+    places: Table
+    numbers: Table
+
+
+def conv_forward(x, w, bias, y, g):
+    """y from x, w and bias, which may be None."""
+    _gather(_conv("conv_forward", g, x.dtype.itemsize, aligned(y), device()), x, w, bias, y, "conv_forward")
+
+
+def conv_backward_input(dy, w, dx, g):
+    """dx from dy and w."""
+    _gather(_conv("conv_backward_input", g, dy.dtype.itemsize, aligned(dx), device()), dy, w, None, dx,
+            "conv_backward_input")
+
+
+def _gather(plan, source, w, bias, target, what):
+    packing = plan.more
+    with memory.lock:
+        packed = workspace(packing.elements, tables.COMPUTED[source.dtype.itemsize], what)
+        launch_over(packing.kernel, packing.elements, blocks.THREADS, address(w), packed, packing.places.address,
+                    packing.numbers.address)
+        launch(plan.kernel, plan.blocks, plan.threads, address(source), packed, address(bias), address(target),
+               plan.phases.address, plan.taps.address)
+
+
+@lru_cache(maxsize=PLANS)
+def _conv(what, g, size, is_aligned, _device):
+    forward = what == "conv_forward"
+    rows, pixels = (g.k, prod(g.output)) if forward else (g.c, prod(g.input))
+    rows, strides = rows // g.groups, 1 if forward else prod(map(min, g.stride, g.input))
+    make = tables.forward if forward else tables.backward_input
+    shape = blocks.direct(rows)
+    if shape:
+        tm, px = shape
+        found = make(g, (tm, blocks.THREADS * px, 1))
+        kernel = gather.direct(tm, px, blocks.THREADS, size, found.axes, int(found.wide))
+        threads = blocks.THREADS
+    else:
+        tile = blocks.gather_tile(rows, -(-g.n * pixels // strides), g.groups * strides, size)
+        found = make(g, tile[:3])
+        # Four pixels, from a multiple of four on, belong to one image and one channel.
+        vector = is_aligned and found.dense and pixels % 4 == 0
+        kernel = gather.tile(*tile, size, found.axes, int(found.wide), int(vector))
+        threads = blocks.threads(tile)
+    line = found.phases[0]
+    count = int(line[tables.PHASES] * line[tables.BLOCKS_PIXELS] * line[tables.BLOCKS_ROWS]) * g.groups
+    # One step of a tile more than there is: the last group's kernel fetches it, but does not use it.
+    elements = g.groups * int(line[tables.PACKED_GROUP])
+    numbers = [elements, line[tables.ROWS_PADDED], line[tables.ROWS], len(found.taps), found.weight_row,
+               found.weight_group]
+    packing = Packing(gather.pack(size), elements, Table(found.weights, what), Table(np.array(numbers, np.int64), what))
+    return Plan(kernel, count, threads, Table(found.phases, what), Table(found.taps, what), packing)
+
+
+def conv_backward_weight(x, dy, dw, db, g):
+    """dw, and db if it is not None, from x and dy."""
+    what, size = "conv_backward_weight", x.dtype.itemsize
+    plan = _weight(g, size, device())
+    splits, elements = plan.more
+    with memory.lock:
+        sums = address(dw) if splits == 1 else workspace(splits * elements, tables.COMPUTED[size], what)
+        launch(plan.kernel, plan.blocks, plan.threads, address(x), address(dy), sums, plan.phases.address,
+               plan.taps.address)
+        if splits > 1:
+            launch_over(weight.add_up(size), elements, blocks.THREADS, sums, address(dw), plan.phases.address)
+        if db is not None:
+            launch(weight.bias(blocks.BIAS_THREADS, size), g.k, blocks.BIAS_THREADS, address(dy), address(db),
+                   plan.phases.address)
+
+
+@lru_cache(maxsize=PLANS)
+def _weight(g, size, _device):
+    rows, columns = g.k // g.groups, g.c // g.groups * prod(g.kernel)
+    tile, pixels = blocks.weight_tile(rows, columns, size), g.n * prod(g.output)
+    if tile is None:
+        bm, bn = (1 if rows == 1 else 4), min(columns, blocks.DIRECT_WEIGHT)
+        bk = threads = blocks.THREADS
+    else:
+        bm, bn, bk = tile[:3]
+        threads = blocks.threads(tile)
+    each = -(-rows // bm) * -(-columns // bn) * g.groups
+    found = tables.backward_weight(g, (bm, bn, bk), blocks.splits(each, pixels, bk))
+    splits = int(found.phases[0, tables.SPLITS])
+    out = size if splits == 1 else max(size, 4)
+    if tile is None:
+        kernel = weight.direct(bm, bn, threads, size, found.axes, int(found.wide), out)
+    else:
+        kernel = weight.tile(*tile, size, found.axes, int(found.wide), out)
+    what = "conv_backward_weight"
+    return Plan(kernel, each * splits, threads, Table(found.phases, what), Table(found.taps, what),
+                (splits, prod(g.w_shape)))
+
+
+def im2col(x, cols, g):
+    """cols from x."""
+    plan = _im2col(g, x.dtype.itemsize, device())
+    launch(plan.kernel, plan.blocks, plan.threads, address(x), address(cols), plan.phases.address, plan.taps.address)
+
+
+@lru_cache(maxsize=PLANS)
+def _im2col(g, size, _device):
+    found = tables.im2col(g, (blocks.IM2COL_ROWS, blocks.THREADS, 1))
+    line = found.phases[0]
+    kernel = pool.im2col(blocks.IM2COL_ROWS, blocks.THREADS, size, found.axes, int(found.wide))
+    return Plan(kernel, int(line[tables.BLOCKS_PIXELS] * line[tables.BLOCKS_COLUMNS]), blocks.THREADS,
+                Table(found.phases, "im2col"), Table(found.taps, "im2col"))
+
+
+def col2im(cols, x, g):
+    """x from cols."""
+    plan = _col2im(g, x.dtype.itemsize, device())
+    nothing = address(None)
+    launch(plan.kernel, plan.blocks, plan.threads, address(cols), plan.more.address, nothing, address(x),
+           plan.phases.address, plan.taps.address)
+
+
+@lru_cache(maxsize=PLANS)
+def _col2im(g, size, _device):
+    tm, px = blocks.DIRECT[0][1]
+    found = tables.col2im(g, (tm, blocks.THREADS * px, 1))
+    line = found.phases[0]
+    kernel = gather.direct(tm, px, blocks.THREADS, size, found.axes, int(found.wide), weighted=0)
+    return Plan(kernel, int(line[tables.PHASES] * line[tables.BLOCKS_PIXELS]) * g.c, blocks.THREADS,
+                Table(found.phases, "col2im"), Table(found.taps, "col2im"),
+                Table(np.zeros(4, tables.COMPUTED[size]), "col2im"))
+
+
+def max_pool_forward(x, y, indices, g):
+    """y, and indices if it is not None, from x."""
+    plan = _pool("max_forward", g, x.dtype.itemsize, device())
+    launch(plan.kernel, plan.blocks, plan.threads, address(x), address(y), address(indices), plan.phases.address)
+
+
+def max_pool_backward(dy, indices, dx, g):
+    """dx from dy and indices."""
+    size = dy.dtype.itemsize
+    numbers = _maps(prod(g.output), prod(g.input), device())
+    launch(pool.max_backward(blocks.THREADS, size), g.n * g.c, blocks.THREADS, address(dy), address(indices),
+           address(dx), numbers.address)
+
+
+@lru_cache(maxsize=PLANS)
+def _maps(outputs, inputs, _device):
+    return Table(np.array([outputs, inputs], np.int64), "max_pool_backward")
+
+
+def avg_pool_forward(x, y, g):
+    """y from x."""
+    plan = _pool("avg_forward", g, x.dtype.itemsize, device())
+    launch(plan.kernel, plan.blocks, plan.threads, address(x), address(y), plan.phases.address)
+
+
+def avg_pool_backward(dy, dx, g):
+    """dx from dy."""
+    plan = _pool("avg_backward", g, dy.dtype.itemsize, device())
+    launch(plan.kernel, plan.blocks, plan.threads, address(dy), address(dx), plan.phases.address, plan.taps.address)
+
+
+@lru_cache(maxsize=PLANS)
+def _pool(what, g, size, _device):
+    make = tables.windows_backward if what == "avg_backward" else tables.windows
+    found = make(g, (1, blocks.THREADS, 1))
+    line, wide = found.phases[0], int(found.wide)
+    if what == "avg_backward":
+        kernel = pool.avg_backward(blocks.THREADS, size, found.axes, wide)
+    else:
+        kernel = (pool.max_forward if what == "max_forward" else pool.avg_forward)(blocks.THREADS, size, wide)
+    return Plan(kernel, int(line[tables.PHASES] * line[tables.BLOCKS_PIXELS]), blocks.THREADS,
+                Table(found.phases, what), Table(found.taps, what))

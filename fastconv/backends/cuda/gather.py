@@ -1,0 +1,306 @@
+"""Convolution as one product of matrices that are never laid out: the kernels of both directions.
+
+With the tables of `fastconv.backends.cuda.tables`, both the forward pass and the input's gradient are
+
+    target[n, m, pixel] = bias[m] + the sum over q of packed[q, m] * source[n, pixel + tap q]
+
+for each group and phase. A block of threads of `tile` computes BM x BN of it, channels by pixels; a thread TM x TN in
+registers. What it needs of BK taps at a time lies in shared memory, twice, so that the next BK are fetched while these
+are used::
+
+             BN pixels                     A column of `right` is one pixel, and belongs to one thread for good: it
+          +------------+                   finds the pixel's place once, and adds a tap's offset to read an element.
+       BK |   right    |                   Rows of `left` are packed weights, copied 16 bytes at a time.
+          +------------+
+      BK
+    +----+------------+
+    |left| TM x TN to | BM channels
+    +----+ each thread+
+
+`direct` is for few channels, where nothing is worth sharing: a thread computes TM channels of PX pixels, and what its
+neighbors read too comes from the cache.
+"""
+
+from functools import cache
+
+from fastconv.backends.cuda import jit
+from fastconv.backends.cuda.jit import cuda
+from fastconv.backends.cuda.tables import (
+    BLOCKS_PIXELS,
+    BLOCKS_ROWS,
+    COUNT,
+    FIELDS,
+    FIRST,
+    NOWHERE,
+    PACKED_GROUP,
+    PHASES,
+    ROWS,
+    ROWS_PADDED,
+    SIZE,
+    SOURCE_GROUP,
+    SOURCE_IMAGE,
+    START,
+    STEP,
+    TARGET_CHANNEL,
+    TOTAL,
+)
+from fastconv.backends.cuda.words import (
+    entry,
+    field,
+    given,
+    inside,
+    late,
+    load,
+    load4,
+    load_if,
+    multiply,
+    put,
+    put4,
+    registers,
+    shared,
+    shift,
+    split,
+    store,
+    store4,
+    take,
+    take4,
+    target_of,
+    whole,
+)
+
+
+@cache
+def tile(bm, bn, bk, tm, tn, size, axes, wide, vector):
+    """The kernel with blocks of bm x bn, steps of bk and tm x tn a thread.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of an element.
+    axes : int
+        How many of the last axes may reach into padding; at least 1.
+    wide : int
+        1 for 64-bit offsets.
+    vector : int
+        1 if four pixels, from a multiple of four on, are also four neighbors of the target.
+    """
+    BM, BN, BK, TM, TN, BYTES, AXES, WIDE, VECTOR = bm, bn, bk, tm, tn, size, axes, wide, vector
+    KEPT = max(BYTES, 4)
+    THREADS, ACROSS = BM // TM * (BN // TN), BN // TN
+    LEFT, RIGHT = BK * BM, BK * BN
+    LEFT_CELLS, RIGHT_CELLS = 2 * LEFT * KEPT // 16, 2 * RIGHT * KEPT // 16
+    QUADS, QUADS_ROW = BK * BM // 4, BM // 4  # fours of packed weights in a step, and in a row of them
+    MINE = -(-QUADS // THREADS)
+    ROWS_AT_ONCE = THREADS // BN              # of `right`
+    EACH = BK // ROWS_AT_ONCE
+    SUMS, HELD = TM * TN, MINE * 4
+    NEXT_ROWS, NEXT_COLUMNS = BM // (TM // 4), BN // (TN // 4)
+    TAP_BYTES = 8 if WIDE else 4
+
+    def kernel(source, packed, bias, target, phases, taps, first_block):
+        left = shared(cuda.shared.array(LEFT_CELLS, jit.COMPLEX), KEPT)
+        right = shared(cuda.shared.array(RIGHT_CELLS, jit.COMPLEX), KEPT)
+        thread = whole(cuda.threadIdx.x, 0)
+        column, row = whole(thread % BN, 0), whole(thread // BN, 0)
+        tx, ty = whole(thread % ACROSS * 4, 0), whole(thread // ACROSS * 4, 0)
+        block = first_block + cuda.blockIdx.x
+        # Phases first, as they read the same elements and write to the same lines; then pixels, which share weights.
+        rest = block // field(phases, PHASES)
+        phase = shift(phases, (block - rest * field(phases, PHASES)) * FIELDS, 8)
+        block, rest = rest, rest // field(phases, BLOCKS_PIXELS)
+        first_pixel = whole((block - rest * field(phases, BLOCKS_PIXELS)) * BN, WIDE)
+        first_row = whole(rest % field(phases, BLOCKS_ROWS) * BM, WIDE)
+        group = rest // field(phases, BLOCKS_ROWS)
+        total = whole(field(phase, TOTAL), WIDE)
+        if first_pixel < total:
+            n, d, h, w = split(phase, whole(first_pixel + column, WIDE), WIDE)
+            w = whole(w * field(phase, STEP + 2) + field(phase, START + 2), WIDE)
+            h = whole(h * field(phase, STEP + 1) + field(phase, START + 1), WIDE)
+            d = whole(d * field(phase, STEP) + field(phase, START), WIDE)
+            depth, height = whole(field(phase, SIZE), WIDE), whole(field(phase, SIZE + 1), WIDE)
+            width = whole(field(phase, SIZE + 2), WIDE)
+            place = shift(source, n * field(phase, SOURCE_IMAGE) + group * field(phase, SOURCE_GROUP)
+                          + (d * field(phase, SIZE + 1) + h) * field(phase, SIZE + 2) + w, BYTES)
+            if first_pixel + column >= total:
+                w = whole(NOWHERE, WIDE)
+            rows_padded = whole(field(phase, ROWS_PADDED), WIDE)
+            weights = shift(packed, group * field(phase, PACKED_GROUP)
+                            + field(phase, FIRST) * field(phase, ROWS_PADDED) + first_row, KEPT)
+            tap = shift(taps, field(phase, FIRST) * 4, TAP_BYTES)
+
+            sums = registers(SUMS, KEPT)
+            next_left, next_right = registers(HELD, KEPT), registers(EACH, KEPT)
+            steps = whole(field(phase, COUNT) // BK, 0)
+            # Step s fetches what step s + 1 multiplies. The last one fetches taps that are of no use, but are there.
+            for step in range(-1, steps):
+                q = whole((step + 1) * BK, WIDE)
+                for i in range(MINE):
+                    v = whole(thread + i * THREADS, 0)
+                    if QUADS % THREADS == 0 or v < QUADS:
+                        four = load4(weights, whole((q + v // QUADS_ROW) * rows_padded + v % QUADS_ROW * 4, WIDE),
+                                     KEPT)
+                        put4(next_left, 4 * i, four)
+                for i in range(EACH):
+                    offset, dd, dh, dw = entry(tap, whole(q + row + i * ROWS_AT_ONCE, WIDE), WIDE)
+                    wanted = inside(w + dw, width)
+                    if AXES > 1:
+                        wanted = wanted & inside(h + dh, height)
+                    if AXES > 2:
+                        wanted = wanted & inside(d + dd, depth)
+                    put(next_right, i, load_if(place, offset, wanted, BYTES))
+                if step >= 0:
+                    half = whole(step % 2, 0)
+                    multiply(sums, left, whole(half * LEFT + ty, 0), BM, right, whole(half * RIGHT + tx, 0), BN,
+                             BK, TM, TN)
+                half = whole((step + 1) % 2, 0)
+                for i in range(MINE):
+                    v = whole(thread + i * THREADS, 0)
+                    if QUADS % THREADS == 0 or v < QUADS:
+                        put4(left, whole(half * LEFT + v * 4, 0), take4(next_left, 4 * i))
+                for i in range(EACH):
+                    put(right, whole(half * RIGHT + (row + i * ROWS_AT_ONCE) * BN + column, 0), take(next_right, i))
+                cuda.syncthreads()
+
+            rows, channel = whole(late(phase, ROWS), WIDE), whole(late(phase, TARGET_CHANNEL), WIDE)
+            for j in range(0, TN, 4):
+                first = whole(first_pixel + j // 4 * NEXT_COLUMNS + tx, WIDE)
+                if first < total:
+                    base = shift(target, group * late(phase, ROWS) * late(phase, TARGET_CHANNEL), BYTES)
+                    at0 = target_of(base, phase, first, BYTES, WIDE)
+                    if not VECTOR:
+                        at1 = target_of(base, phase, whole(first + 1, WIDE), BYTES, WIDE)
+                        at2 = target_of(base, phase, whole(first + 2, WIDE), BYTES, WIDE)
+                        at3 = target_of(base, phase, whole(first + 3, WIDE), BYTES, WIDE)
+                    for i in range(TM):
+                        m = whole(first_row + i // 4 * NEXT_ROWS + ty + i % 4, WIDE)
+                        if m < rows:
+                            v0, v1, v2, v3 = take4(sums, i * TN + j)
+                            if given(bias):
+                                b = load(bias, group * rows + m, BYTES)
+                                v0, v1, v2, v3 = v0 + b, v1 + b, v2 + b, v3 + b
+                            m = whole(m * channel, WIDE)
+                            if VECTOR:
+                                store4(at0, m, (v0, v1, v2, v3), BYTES)
+                            else:
+                                store(at0, m, v0, BYTES)
+                                if first + 1 < total:
+                                    store(at1, m, v1, BYTES)
+                                if first + 2 < total:
+                                    store(at2, m, v2, BYTES)
+                                if first + 3 < total:
+                                    store(at3, m, v3, BYTES)
+    return jit.kernel(kernel)
+
+
+@cache
+def direct(tm, px, threads, size, axes, wide, weighted=1):
+    """The kernel for few channels: `threads` of them, `tm` (1 or a multiple of 4) channels of `px` pixels each.
+
+    Parameters
+    ----------
+    size, axes, wide
+        As of `tile`.
+    weighted : int
+        0 if every weight is 1.
+    """
+    TM, PX, THREADS, BYTES, AXES, WIDE, WEIGHTED = tm, px, threads, size, axes, wide, weighted
+    KEPT = max(BYTES, 4)
+    SUMS, GROUPS = TM * PX, -(-TM // 4)
+    TAP_BYTES = 8 if WIDE else 4
+    KIND = jit.INT64 if WIDE else jit.INT32
+
+    def kernel(source, packed, bias, target, phases, taps, first_block):
+        thread = whole(cuda.threadIdx.x, 0)
+        places = cuda.local.array(PX, jit.PLACE)
+        ds = cuda.local.array(PX, KIND)
+        hs = cuda.local.array(PX, KIND)
+        ws = cuda.local.array(PX, KIND)
+        ats = cuda.local.array(PX, jit.PLACE)
+        block = first_block + cuda.blockIdx.x
+        rest = block // field(phases, PHASES)
+        phase = shift(phases, (block - rest * field(phases, PHASES)) * FIELDS, 8)
+        block, rest = rest, rest // field(phases, BLOCKS_PIXELS)
+        first_pixel = whole((block - rest * field(phases, BLOCKS_PIXELS)) * (THREADS * PX), WIDE)
+        first_row = whole(rest % field(phases, BLOCKS_ROWS) * TM, WIDE)
+        group = rest // field(phases, BLOCKS_ROWS)
+        total = whole(field(phase, TOTAL), WIDE)
+        if first_pixel + thread < total:
+            depth, height = whole(field(phase, SIZE), WIDE), whole(field(phase, SIZE + 1), WIDE)
+            width = whole(field(phase, SIZE + 2), WIDE)
+            for p in range(PX):
+                pixel = whole(first_pixel + thread + p * THREADS, WIDE)
+                base = shift(target, group * late(phase, ROWS) * late(phase, TARGET_CHANNEL), BYTES)
+                ats[p] = target_of(base, phase, pixel, BYTES, WIDE)
+                n, d, h, w = split(phase, pixel, WIDE)
+                w = whole(w * field(phase, STEP + 2) + field(phase, START + 2), WIDE)
+                h = whole(h * field(phase, STEP + 1) + field(phase, START + 1), WIDE)
+                d = whole(d * field(phase, STEP) + field(phase, START), WIDE)
+                places[p] = shift(source, n * field(phase, SOURCE_IMAGE) + group * field(phase, SOURCE_GROUP)
+                                  + (d * field(phase, SIZE + 1) + h) * field(phase, SIZE + 2) + w, BYTES)
+                ds[p], hs[p] = d, h
+                ws[p] = w if first_pixel + thread + p * THREADS < total else NOWHERE
+            rows_padded = whole(field(phase, ROWS_PADDED), WIDE)
+            weights = shift(packed, group * field(phase, PACKED_GROUP)
+                            + field(phase, FIRST) * field(phase, ROWS_PADDED) + first_row, KEPT)
+            tap = shift(taps, field(phase, FIRST) * 4, TAP_BYTES)
+            sums, found = registers(SUMS, KEPT), registers(PX, KEPT)
+            for q in range(whole(field(phase, COUNT), WIDE)):
+                offset, dd, dh, dw = entry(tap, whole(q, WIDE), WIDE)
+                for p in range(PX):
+                    wanted = inside(ws[p] + dw, width)
+                    if AXES > 1:
+                        wanted = wanted & inside(hs[p] + dh, height)
+                    if AXES > 2:
+                        wanted = wanted & inside(ds[p] + dd, depth)
+                    put(found, p, load_if(places[p], offset, wanted, BYTES))
+                if TM == 1:
+                    if WEIGHTED:
+                        weight = load(weights, whole(q * rows_padded, WIDE), KEPT)
+                        for p in range(PX):
+                            put(sums, p, take(sums, p) + weight * take(found, p))
+                    else:
+                        for p in range(PX):
+                            put(sums, p, take(sums, p) + take(found, p))
+                else:
+                    for i in range(GROUPS):
+                        w0, w1, w2, w3 = load4(weights, whole(q * rows_padded + i * 4, WIDE), KEPT)
+                        for p in range(PX):
+                            x = take(found, p)
+                            at = p * TM + 4 * i
+                            put(sums, at, take(sums, at) + w0 * x)
+                            put(sums, at + 1, take(sums, at + 1) + w1 * x)
+                            put(sums, at + 2, take(sums, at + 2) + w2 * x)
+                            put(sums, at + 3, take(sums, at + 3) + w3 * x)
+            rows, channel = whole(late(phase, ROWS), WIDE), whole(late(phase, TARGET_CHANNEL), WIDE)
+            for i in range(TM):
+                m = whole(first_row + i, WIDE)
+                if m < rows:
+                    for p in range(PX):
+                        if first_pixel + thread + p * THREADS < total:
+                            value = take(sums, p * TM + i)
+                            if given(bias):
+                                value = value + load(bias, group * rows + m, BYTES)
+                            store(ats[p], whole(m * channel, WIDE), value, BYTES)
+    return jit.kernel(kernel)
+
+
+@cache
+def pack(size):
+    """The kernel that lays weights out as the kernels above read them: packed[group, q, m], zero where there is none.
+
+    It takes the weights, the packed ones, where the weight of each q stands for m = 0, and the table of `packing`.
+    """
+    BYTES, KEPT = size, max(size, 4)
+
+    def kernel(weights, packed, places, numbers):
+        elements, rows_padded, rows = field(numbers, 0), field(numbers, 1), field(numbers, 2)
+        lines, of_row, of_group = field(numbers, 3), field(numbers, 4), field(numbers, 5)
+        first = cuda.blockIdx.x * whole(cuda.blockDim.x, 1) + cuda.threadIdx.x
+        for element in range(first, elements, cuda.gridDim.x * whole(cuda.blockDim.x, 1)):
+            line = element // rows_padded
+            m = element - line * rows_padded
+            group = line // lines
+            at = field(places, line - group * lines)
+            wanted = (at >= 0) & (m < rows)
+            store(packed, element, load_if(weights, group * of_group + at + m * of_row, wanted, BYTES), KEPT)
+    return jit.kernel(kernel)
