@@ -33,6 +33,10 @@ from fastconv.backends import precision, threads  # noqa: E402
 # The oracle is what the others are compared with. That the others load is a test of its own, in test_backends.py.
 TESTED = [name for name, missing in backends.available().items() if missing is None and name != "loops"]
 
+# The simulator of CUDA gets a process of its own, started by test_cuda_simulator.py.
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
+collect_ignore = [] if SIMULATED else ["cuda_simulator"]
+
 
 @pytest.fixture(params=TESTED)
 def backend(request):
