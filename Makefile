@@ -22,7 +22,7 @@ BUILD := pyproject.toml setup.py fastconv/version.py $(wildcard src_cython/*.pyx
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench bench-report bench-operations conformance lint clean distclean
+.PHONY: help demo test bench bench-report bench-cuda bench-operations conformance lint clean distclean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [ARGS=\"...\"] [PYTHON=/path/to/python]"; echo
@@ -47,6 +47,9 @@ bench-operations: $(VENV)/test.stamp  ## time everything beyond convolution and 
 conformance: $(VENV)/test.stamp  ## hold every function against torch, write docs/CONFORMANCE.md
 	@PYTHONPATH=tests $(RUN) -m pytest -p conformance tests/test_conformance.py tests/test_bad_calls.py tests/test_layers.py \
 		tests/test_layers_more.py $(ARGS)
+
+bench-cuda: $(VENV)/cuda.stamp  ## on a GPU: validate the CUDA kernels, time them beside cuDNN, write bench/RESULTS_CUDA.md
+	@$(RUN) -m bench.cuda $(ARGS)
 
 lint: $(VENV)/lint.stamp  ## check the code with ruff
 	@$(RUN) -m ruff check .
@@ -75,6 +78,13 @@ $(VENV)/test.stamp: $(BUILD) | $(RUN)
 	@$(PIP) install $$($(RUN) tools/requirements.py test torch)
 	@FASTCONV_REQUIRE_EXT=1 $(PIP) install --quiet --editable ".[test]"
 	@touch $(VENV)/demo.stamp $@
+
+$(VENV)/cuda.stamp: $(BUILD) | $(RUN)
+	@$(RUN) tools/check_machine.py index --optional extension
+	@echo "installing torch, whose cuDNN the kernels are compared with, then fastconv and the rest ..."
+	@$(PIP) install $$($(RUN) tools/requirements.py test torch)
+	@$(PIP) install --quiet --editable ".[test,cuda]"
+	@touch $@
 
 $(VENV)/lint.stamp: pyproject.toml | $(RUN)
 	@$(RUN) tools/check_machine.py index

@@ -1,0 +1,163 @@
+"""Compile every CUDA kernel without a GPU, and record what a thread and a block of it take.
+
+    python -m bench.cuda_registers
+
+writes bench/CUDA_KERNELS.md. It needs a CUDA toolkit (NVVM and ptxas), no GPU. A kernel that spills registers to memory
+is an error: its loop would wait for memory at every step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from bench.environment import ROOT
+from fastconv.backends.cuda import blocks, compiled, gather, pool, weight
+
+TABLE = ROOT / "bench" / "CUDA_KERNELS.md"
+SOURCES = ROOT / "fastconv" / "backends" / "cuda"
+# What shapes the compiled code.
+FILES = ("blocks", "gather", "intrinsics", "jit", "pool", "tables", "weight")
+CAPABILITIES = ((8, 0), (9, 0))
+TYPES = {2: "float16", 4: "float32", 8: "float64"}
+HEADER = ("kernel", "type", "target", "registers", "shared memory", "stack", "spill stores", "spill loads")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What ptxas says of a kernel: registers a thread, and bytes."""
+
+    kernel: str
+    type: str
+    target: str
+    registers: int
+    shared: int
+    stack: int
+    stores: int
+    loads: int
+
+    @property
+    def spills(self):
+        return self.stack + self.stores + self.loads > 0
+
+
+def every():
+    """(name, bytes of an element, kernel, number of arguments) of all kernels, in the form that takes most registers:
+    three axes that reach into padding, and once with 64-bit offsets.
+    """
+    threads = blocks.THREADS
+    for size in TYPES:
+        for wide in (0, 1) if size == 4 else (0,):
+            offsets = " 64-bit" * wide
+            for tile in dict.fromkeys(tile for _, tile in blocks.GATHER[size]):
+                for vector in (0, 1):
+                    name = f"gather.tile {_of(tile)}{' vector' * vector}{offsets}"
+                    yield name, size, gather.tile(*tile, size, 3, wide, vector), 7
+            for _, (tm, px) in blocks.DIRECT:
+                yield f"gather.direct {tm}x{px}{offsets}", size, gather.direct(tm, px, threads, size, 3, wide), 7
+            tm, px = blocks.DIRECT[0][1]
+            yield f"gather.direct {tm}x{px} unweighted{offsets}", size, gather.direct(tm, px, threads, size, 3, wide, 0), 7
+            out = max(size, 4)
+            for tile in dict.fromkeys(tile for *_, tile in blocks.WEIGHT[size]):
+                yield f"weight.tile {_of(tile)}{offsets}", size, weight.tile(*tile, size, 3, wide, out), 6
+            for tm in (1, 4):
+                kernel = weight.direct(tm, blocks.DIRECT_WEIGHT, threads, size, 3, wide, out)
+                yield f"weight.direct {tm}x{blocks.DIRECT_WEIGHT}{offsets}", size, kernel, 6
+            yield f"pool.im2col{offsets}", size, pool.im2col(blocks.IM2COL_ROWS, threads, size, 3, wide), 5
+            yield f"pool.max_forward{offsets}", size, pool.max_forward(threads, size, wide), 5
+            yield f"pool.avg_forward{offsets}", size, pool.avg_forward(threads, size, wide), 4
+            yield f"pool.avg_backward{offsets}", size, pool.avg_backward(threads, size, 3, wide), 5
+        yield "gather.pack", size, gather.pack(size), 4
+        yield "weight.add_up", size, weight.add_up(size), 3
+        yield "weight.bias", size, weight.bias(blocks.BIAS_THREADS, size), 4
+        yield "pool.max_backward", size, pool.max_backward(threads, size), 5
+
+
+def _of(tile):
+    bm, bn, bk, tm, tn = tile
+    return f"{bm}x{bn}x{bk} {tm}x{tn}"
+
+
+def measured(name, size, kernel, arguments, capability):
+    """The `Row` of one kernel for one compute capability."""
+    target = "sm_{}{}".format(*capability)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "kernel.ptx")
+        source.write_text(compiled.ptx(kernel, arguments, capability))
+        done = subprocess.run(["ptxas", "-v", f"-arch={target}", str(source), "-o", str(Path(folder, "kernel.cubin"))],
+                              capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name}, {TYPES[size]}, {target}: {done.stderr}")
+
+    def number(pattern):
+        found = re.search(pattern, done.stderr)
+        return int(found[1]) if found else 0
+
+    return Row(name, TYPES[size], target, number(r"Used (\d+) registers"), number(r"(\d+) bytes smem"),
+               number(r"(\d+) bytes stack frame"), number(r"(\d+) bytes spill stores"),
+               number(r"(\d+) bytes spill loads"))
+
+
+def available():
+    """Whether there is a toolkit to compile with, and ptxas."""
+    return compiled.toolkit() and shutil.which("ptxas") is not None
+
+
+def digest():
+    """A hash of the sources that the table was made from."""
+    found = hashlib.sha256()
+    for name in FILES:
+        found.update((SOURCES / f"{name}.py").read_bytes())
+    return found.hexdigest()[:16]
+
+
+def assembler():
+    """The version of ptxas."""
+    done = subprocess.run(["ptxas", "--version"], capture_output=True, text=True, check=False)
+    return (re.search(r"release [\d.]+, V([\d.]+)", done.stdout) or ["", "unknown"])[1]
+
+
+def page(rows, version, sources):
+    """The table, as a Markdown page."""
+    lines = ["# CUDA kernels, compiled", "",
+             f"Written by `python -m bench.cuda_registers` with ptxas {version} from sources {sources}. Registers are "
+             "of a thread, shared memory, in bytes, is of a block. No kernel has a stack or spills.", "",
+             "| " + " | ".join(HEADER) + " |", "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |"]
+    lines += ["| " + " | ".join(map(str, astuple(row))) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def recorded():
+    """(version of ptxas, hash of the sources, rows) of the page as it stands."""
+    text = TABLE.read_text(encoding="utf-8")
+    version, sources = re.search(r"ptxas (\S+) from sources (\w+)\.", text).groups()
+    rows = []
+    for line in text.splitlines()[6:]:
+        *names, registers, shared, stack, stores, loads = (cell.strip() for cell in line.strip("|").split("|"))
+        rows.append(Row(*names, int(registers), int(shared), int(stack), int(stores), int(loads)))
+    return version, sources, rows
+
+
+def main():
+    if not available():
+        print("a CUDA toolkit is needed: NVVM, where Numba finds it (CUDA_HOME), and ptxas on the PATH")
+        return 1
+    rows = [measured(*one, capability) for one in tqdm(list(every()), unit="kernel", disable=None) for capability in CAPABILITIES]
+    TABLE.write_text(page(rows, assembler(), digest()), encoding="utf-8")
+    for row in rows:
+        if row.spills:
+            print(f"{row.kernel}, {row.type}, {row.target}: {row.stack} bytes of stack, {row.stores} of spill stores, "
+                  f"{row.loads} of spill loads")
+    return 1 if any(row.spills for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
