@@ -64,7 +64,8 @@ def every():
             for _, (tm, px) in blocks.DIRECT:
                 yield f"gather.direct {tm}x{px}{offsets}", size, gather.direct(tm, px, threads, size, 3, wide), 7
             tm, px = blocks.DIRECT[0][1]
-            yield f"gather.direct {tm}x{px} unweighted{offsets}", size, gather.direct(tm, px, threads, size, 3, wide, 0), 7
+            kernel = gather.direct(tm, px, threads, size, 3, wide, 0)
+            yield f"gather.direct {tm}x{px} unweighted{offsets}", size, kernel, 7
             out = max(size, 4)
             for tile in dict.fromkeys(tile for *_, tile in blocks.WEIGHT[size]):
                 yield f"weight.tile {_of(tile)}{offsets}", size, weight.tile(*tile, size, 3, wide, out), 6
@@ -128,8 +129,8 @@ def assembler():
 def page(rows, version, sources):
     """The table, as a Markdown page."""
     lines = ["# CUDA kernels, compiled", "",
-             f"Written by `python -m bench.cuda_registers` with ptxas {version} from sources {sources}. Registers are "
-             "of a thread, shared memory, in bytes, is of a block. No kernel has a stack or spills.", "",
+             f"Written by `python -m bench.cuda_registers` with ptxas {version} from sources {sources}. Registers are of "
+             "a thread, shared memory, in bytes, is of a block. No kernel has a stack or spills.", "",
              "| " + " | ".join(HEADER) + " |", "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |"]
     lines += ["| " + " | ".join(map(str, astuple(row))) + " |" for row in rows]
     return "\n".join(lines) + "\n"

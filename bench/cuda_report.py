@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Machine:
-    """What was measured of the device itself: bytes a second of a copy, read and written; FLOP/s of torch's products."""
+    """What was measured of the device: bytes a second of a copy, read and written; FLOP/s of torch's products."""
 
     facts: dict
     copy: float
@@ -85,13 +85,13 @@ def page(rows, machine, failures):
         What validation found wrong; such rows were not timed.
     """
     lines = ["# CUDA benchmark", "",
-             "Written by `make bench-cuda`. Medians of CUDA events, at batch 64, of the kernels alone, validated before. "
-             "*Ratio*: torch's time, that is cuDNN's with `cudnn.benchmark`, over ours; above 1, ours is faster. *Of "
+             "Written by `make bench-cuda`. Medians of CUDA events, at batch 64, of the kernels alone, validated "
+             "before. *Ratio*: torch's time, that is cuDNN's with `cudnn.benchmark`, over ours; above 1, ours is faster. *Of "
              "limit*: the time that the device needs at least, by its copy bandwidth or by its rate in torch's matrix "
              "products, over ours.", ""]
     lines += [f"- {name}: {value}" for name, value in machine.facts.items()]
-    lines += [f"- copy bandwidth: {machine.copy / 1e9:,.0f} GB/s; matrix product: {machine.float32 / 1e12:.1f} TFLOP/s in "
-              f"float32, {machine.tensor / 1e12:.1f} with TF32",
+    lines += [f"- copy bandwidth: {machine.copy / 1e9:,.0f} GB/s; matrix product: {machine.float32 / 1e12:.1f} TFLOP/s "
+              f"in float32, {machine.tensor / 1e12:.1f} with TF32",
               f"- a warm call takes the host {machine.host * 1e6:.1f} us", ""]
     if failures:
         lines += ["## Wrong results", "", *(f"- {failure}" for failure in failures), ""]
@@ -106,8 +106,8 @@ def page(rows, machine, failures):
 
 def _line(row, machine):
     return (f"| {row.case} | {row.what} | {row.ours * 1e3:.4g} | {_or_nothing(row.theirs * 1e3, '.4g')} | "
-            f"{_or_nothing(row.ratio, '.2f')} | {row.flops / row.ours / 1e12:.2f} | {row.bytes / row.ours / 1e9:,.0f} | "
-            f"{machine.limit(row) / row.ours:.2f} | {row.error:.1e} |")
+            f"{_or_nothing(row.ratio, '.2f')} | {row.flops / row.ours / 1e12:.2f} | "
+            f"{row.bytes / row.ours / 1e9:,.0f} | {machine.limit(row) / row.ours:.2f} | {row.error:.1e} |")
 
 
 def _or_nothing(value, form):

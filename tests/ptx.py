@@ -61,7 +61,7 @@ class Kernel:
 
     def __init__(self, text):
         self.text = text
-        head, body = re.split(r"\.entry", text, maxsplit=1)
+        _, body = re.split(r"\.entry", text, maxsplit=1)
         self.shared, self.shared_bytes = {}, 0
         for align, kind, name, count in re.findall(r"\.shared \.align (\d+) \.(\w+) (\w+)(?:\[(\d+)\])?", text):
             self.shared_bytes = -(-self.shared_bytes // int(align)) * int(align)

@@ -28,8 +28,8 @@ RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
 # What is imported from outside, besides the standard library and NumPy, and by which modules.
 OUTSIDE = {
-    "numba": ("backends.numba",),
-    "llvmlite": ("backends.numba",),
+    "numba": ("backends.numba", "backends.cuda.jit"),
+    "llvmlite": ("backends.numba", "backends.cuda.intrinsics"),
     "array_api_compat": ("checks", "functional", "grad"),
 }
 

@@ -21,7 +21,7 @@ with warnings.catch_warnings():
 if SIMULATED:
     intrinsic = types = None
 else:
-    from numba.cuda.extending import intrinsic
+    from numba.cuda.extending import intrinsic  # noqa: F401
 
     types = cuda.types if hasattr(cuda.types, "CPointer") else numba.types
 

@@ -6,7 +6,6 @@ from fastconv.backends.cuda import jit
 from fastconv.backends.cuda.jit import cuda
 from fastconv.backends.cuda.tables import (
     BEFORE,
-    BLOCKS_COLUMNS,
     BLOCKS_PIXELS,
     COLUMNS,
     COUNT,

@@ -20,7 +20,8 @@ _fields = iter(range(100))
 
 
 def _take(count=1):
-    return [next(_fields) for _ in range(count)][0]
+    first, *_ = [next(_fields) for _ in range(count)]
+    return first
 
 
 TOTAL, FIRST, COUNT, ROWS, ROWS_PADDED, PACKED_GROUP = (_take() for _ in range(6))

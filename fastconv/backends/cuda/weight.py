@@ -123,8 +123,8 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, out):
                 put(next_right, i, load_if(place, offset, wanted, BYTES))
             if step >= 0:
                 half = whole(step % 2, 0)
-                multiply(sums, left, whole(half * LEFT + ty, 0), LEFT_ROW, right, whole(half * RIGHT + tx, 0), RIGHT_ROW,
-                         BK, TM, TN)
+                multiply(sums, left, whole(half * LEFT + ty, 0), LEFT_ROW, right, whole(half * RIGHT + tx, 0),
+                         RIGHT_ROW, BK, TM, TN)
             half = whole((step + 1) % 2, 0)
             for i in range(OF_LEFT):
                 put(left, whole(half * LEFT + lane * LEFT_ROW + line + i * LINES, 0), take(next_left, i))
