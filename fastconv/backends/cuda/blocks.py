@@ -26,6 +26,7 @@ LEAST_STEPS = 16        # of a range of pixels: what a block's start and end are
 DIRECT = ((1, (1, 4)), (4, (4, 4)), (8, (8, 4)), (16, (16, 2)))
 DIRECT_WEIGHT = 9       # columns a block, at most: a 3 x 3 kernel's
 THREADS, BIAS_THREADS, IM2COL_ROWS = 128, 1024, 16
+STRIP, LARGEST_STRIP = 4, 7
 
 if SIMULATED:
     # A Python thread stands for each thread.
@@ -34,6 +35,16 @@ if SIMULATED:
     WEIGHT = dict.fromkeys((2, 4, 8), ((1, 1, (16, 8, 4, 4, 4)),))
     DIRECT = ((1, (1, 2)), (4, (4, 2)))
     THREADS, BIAS_THREADS, IM2COL_ROWS = 8, 8, 4
+
+
+def strips(g):
+    """Rows of a strip of `depthwise.strips`; 0 where another kernel serves the geometry.
+
+    Kernel sizes are literals there, so that a size that no network has would be compiled for a single call.
+    """
+    _, r, s = g.kernel
+    fits = g.c == g.k == g.groups and g.dilation[1:] == (1, 1) and 1 < r * s and max(r, s) <= LARGEST_STRIP
+    return STRIP if fits and g.stride[1] <= 2 and g.output[1] > 1 else 0
 
 
 def threads(tile):

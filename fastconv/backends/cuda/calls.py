@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from fastconv.backends.cuda import blocks, gather, memory, pool, tables, weight
+from fastconv.backends.cuda import blocks, depthwise, gather, memory, pool, tables, weight
 from fastconv.backends.cuda.launch import launch, launch_over
 from fastconv.backends.cuda.memory import Table, address, aligned, device, workspace
 
@@ -62,8 +62,12 @@ def _conv(what, g, size, is_aligned, _device):
     rows, pixels = (g.k, prod(g.output)) if forward else (g.c, prod(g.input))
     rows, strides = rows // g.groups, 1 if forward else prod(map(min, g.stride, g.input))
     make = tables.forward if forward else tables.backward_input
-    shape = blocks.direct(rows)
-    if shape:
+    shape, strips = blocks.direct(rows), blocks.strips(g) if forward or strides == 1 else 0
+    if strips:
+        found = tables.in_strips(make(g, (1, 1, 1)), strips, blocks.THREADS)
+        kernel = depthwise.strips(*g.kernel[1:], g.stride[1], strips, blocks.THREADS, size, int(found.wide))
+        threads = blocks.THREADS
+    elif shape:
         tm, px = shape
         found = make(g, (tm, blocks.THREADS * px, 1))
         kernel = gather.direct(tm, px, blocks.THREADS, size, found.axes, int(found.wide))

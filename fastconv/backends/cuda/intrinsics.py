@@ -114,6 +114,19 @@ def load_again(typingctx, place, index, size):
     return number(width)(types.int64, index, size), generate
 
 
+def _load_if(builder, place, index, wanted, width):
+    """The IR of `load_if`."""
+    name, register, zero = PREDICATED[width]
+    pointer = builder.ptrtoint(at(builder, place, index, STORED[width]), LONG)
+    kind = ir.IntType(16) if width == 2 else STORED[width]
+    code = ir.InlineAsm(
+        ir.FunctionType(kind, [LONG, INT]),
+        f"{{ .reg .pred wanted; setp.ne.s32 wanted, $2, 0; mov.{name} $0, {zero}; "
+        f"@wanted ld.global.nc.{name} $0, [$1]; }}", f"={register},l,r", side_effect=False)
+    found = builder.call(code, [pointer, builder.zext(wanted, INT)])
+    return builder.fpext(builder.bitcast(found, STORED[2]), COMPUTED[2]) if width == 2 else found
+
+
 @intrinsic
 def load_if(typingctx, place, index, wanted, size):
     """Element `index` after `place` if it is `wanted`, else zero and nothing is read: without a branch."""
@@ -122,15 +135,7 @@ def load_if(typingctx, place, index, wanted, size):
     width = size.literal_value
 
     def generate(context, builder, signature, args):
-        name, register, zero = PREDICATED[width]
-        pointer = builder.ptrtoint(at(builder, args[0], args[1], STORED[width]), LONG)
-        kind = ir.IntType(16) if width == 2 else STORED[width]
-        code = ir.InlineAsm(
-            ir.FunctionType(kind, [LONG, INT]),
-            f"{{ .reg .pred wanted; setp.ne.s32 wanted, $2, 0; mov.{name} $0, {zero}; "
-            f"@wanted ld.global.nc.{name} $0, [$1]; }}", f"={register},l,r", side_effect=False)
-        found = builder.call(code, [pointer, builder.zext(args[2], INT)])
-        return builder.fpext(builder.bitcast(found, STORED[2]), COMPUTED[2]) if width == 2 else found
+        return _load_if(builder, args[0], args[1], args[2], width)
 
     return number(width)(types.int64, index, types.boolean, size), generate
 
@@ -480,6 +485,43 @@ def multiply(typingctx, sums, a, first_a, step_a, b, first_b, step_b, depth, row
         return context.get_dummy_value()
 
     return types.void(sums, a, first_a, step_a, b, first_b, step_b, depth, rows, columns), generate
+
+
+@intrinsic
+def slide(typingctx, sums, place, offset, h, height, w, width, weights, r, s, step, py, size):
+    """Add to each of the `py` sums of a strip what a kernel of ``r x s`` weights sees at ``h + p step, w``.
+
+    `offset` leads from `place` to the element at (h, w); elements outside of (height, width) are zero.
+    """
+    if not literal(r, s, step, py, size):
+        return None
+    rows, columns, stride, many, stored = (one.literal_value for one in (r, s, step, py, size))
+
+    def generate(context, builder, signature, args):
+        shelf, place, offset, h, height, w, width, weights = args[:8]
+        kept = max(stored, 4)
+        kind = COMPUTED[stored]
+        fma = builder.module.declare_intrinsic("llvm.fma", [kind], ir.FunctionType(kind, [kind] * 3))
+        places = [builder.gep(shelf, [INT(p)]) for p in range(many)]
+        total = [builder.load(one) for one in places]
+        seen = range((many - 1) * stride + rows)
+        across = [builder.icmp_unsigned("<", builder.add(h, h.type(i)), height) for i in seen]
+        for j in range(columns):
+            beside = builder.icmp_unsigned("<", builder.add(w, w.type(j)), width)
+            line = [read(builder, at(builder, weights, LONG(i * columns + j), STORED[kept]), kept)
+                    for i in range(rows)]
+            found = []
+            for i in seen:
+                index = builder.add(offset, builder.add(builder.mul(width, width.type(i)), width.type(j)))
+                found.append(_load_if(builder, place, index, builder.and_(beside, across[i]), stored))
+            for i in range(rows):
+                for p in range(many):
+                    total[p] = builder.call(fma, [line[i], found[p * stride + i], total[p]])
+        for one, value in zip(places, total, strict=True):
+            builder.store(value, one)
+        return context.get_dummy_value()
+
+    return types.void(sums, place, offset, h, height, w, width, weights, r, s, step, py, size), generate
 
 
 def pitch_of(step):

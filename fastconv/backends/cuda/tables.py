@@ -125,6 +125,21 @@ def col2im(g, blocks):
                    rows=1, blocks=blocks, weight_channel=0, weight_row=0, weight_group=0, planes=True)
 
 
+def in_strips(tables, py, threads):
+    """Depthwise tables of one phase for `depthwise.strips`: its pixels are strips of `py` rows, its taps ascend."""
+    line, order = tables.phases[0], np.argsort(tables.taps[:tables.phases[0, COUNT], 0], kind="stable")
+    images, row, rows = line[TOTAL] // line[PIXELS], line[ROW], line[PLANE] // line[ROW]
+    depths, of_strips = line[PIXELS] // line[PLANE], -(-rows // py)
+    for name, number in ((PIXELS, depths * of_strips * row), (PLANE, of_strips * row)):
+        line[name:name + 3] = number, *reciprocal(int(number))
+    line[TOTAL], line[COLUMNS] = images * line[PIXELS], rows
+    line[STEP + 1] *= py
+    line[TARGET_STEP + 1] *= py
+    line[BLOCKS_PIXELS] = -(-line[TOTAL] // threads)
+    tables.taps[:len(order)], tables.weights[:len(order)] = tables.taps[order], tables.weights[order]
+    return tables
+
+
 def windows(g, blocks):
     """The forward tables of a pooling: one map after the other."""
     tables = _gather(g.n * g.c, 1, [forward_phases(g, axis) for axis in range(3)], g.input, g.output, g.kernel,

@@ -173,3 +173,13 @@ def multiply(sums, a, first_a, step_a, b, first_b, step_b, depth, rows, columns)
         for i in range(rows):
             for j in range(columns):
                 sums[i * columns + j] += left[i] * right[j]
+
+
+def slide(sums, place, offset, h, height, w, width, weights, r, s, step, py, size):
+    for i in range(r):
+        for j in range(s):
+            weight = load(weights, i * s + j, max(size, 4))
+            for p in range(py):
+                y, x = i + p * step, j
+                sums[p] += weight * load_if(place, offset + y * width + x, inside(h + y, height) and
+                                            inside(w + x, width), size)
