@@ -20,24 +20,26 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bench.environment import ROOT
-from fastconv.backends.cuda import blocks, compiled, gather, pool, weight
+from fastconv.backends.cuda import blocks, compiled, depthwise, gather, pool, weight
 
 TABLE = ROOT / "bench" / "CUDA_KERNELS.md"
 SOURCES = ROOT / "fastconv" / "backends" / "cuda"
 # What shapes the compiled code.
-FILES = ("blocks", "gather", "intrinsics", "jit", "pool", "tables", "weight")
+FILES = ("blocks", "depthwise", "gather", "intrinsics", "jit", "pool", "tables", "weight")
 CAPABILITIES = ((8, 0), (9, 0))
 TYPES = {2: "float16", 4: "float32", 8: "float64"}
-HEADER = ("kernel", "type", "target", "registers", "shared memory", "stack", "spill stores", "spill loads")
+HEADER = ("kernel", "type", "target", "threads", "registers", "shared memory", "stack", "spill stores", "spill loads")
+BLOCK_REGISTERS = 65536  # that a block may have; a thread's are rounded up to eight
 
 
 @dataclass(frozen=True)
 class Row:
-    """What ptxas says of a kernel: registers a thread, and bytes."""
+    """What ptxas says of a kernel: registers a thread, and bytes; with the threads of its block."""
 
     kernel: str
     type: str
     target: str
+    threads: int
     registers: int
     shared: int
     stack: int
@@ -48,38 +50,65 @@ class Row:
     def spills(self):
         return self.stack + self.stores + self.loads > 0
 
+    @property
+    def fits(self):
+        """Whether a block of it can be launched."""
+        return -(-self.registers // 8) * 8 * self.threads <= BLOCK_REGISTERS
+
 
 def every():
-    """(name, bytes of an element, kernel, number of arguments) of all kernels, in the form that takes most registers:
-    three axes that reach into padding, and once with 64-bit offsets.
+    """(name, bytes of an element, threads, kernel, number of arguments) of all kernels.
+
+    They are in the form that takes most registers: with three axes that reach into padding; and once with 64-bit
+    offsets.
     """
     threads = blocks.THREADS
     for size in TYPES:
         for wide in (0, 1) if size == 4 else (0,):
             offsets = " 64-bit" * wide
             for tile in dict.fromkeys(tile for _, tile in blocks.GATHER[size]):
+                own = blocks.threads(tile, False)
                 for vector in (0, 1):
                     name = f"gather.tile {_of(tile)}{' vector' * vector}{offsets}"
-                    yield name, size, gather.tile(*tile, size, 3, wide, vector), 7
+                    yield name, size, own, gather.tile(*tile, size, 3, wide, vector), 7
+                name = f"gather.tile {_of(tile)} pointwise{offsets}"
+                if blocks.by_fours(tile, own):
+                    yield name, size, own, gather.tile(*tile, size, 1, wide, 1, 0, 1), 7
+            for _, tile in blocks.TENSOR if size < 8 else ():
+                own = blocks.threads(tile, True)
+                for vector in (0, 1):
+                    name = f"gather.tile tensor {_of(tile)}{' vector' * vector}{offsets}"
+                    yield name, size, own, gather.tile(*tile, size, 3, wide, vector, 1), 7
+                name = f"gather.tile tensor {_of(tile)} pointwise{offsets}"
+                if blocks.by_fours(tile, own):
+                    yield name, size, own, gather.tile(*tile, size, 1, wide, 1, 1, 1), 7
             for _, (tm, px) in blocks.DIRECT:
-                yield f"gather.direct {tm}x{px}{offsets}", size, gather.direct(tm, px, threads, size, 3, wide), 7
+                kernel = gather.direct(tm, px, threads, size, 3, wide)
+                yield f"gather.direct {tm}x{px}{offsets}", size, threads, kernel, 7
             tm, px = blocks.DIRECT[0][1]
             kernel = gather.direct(tm, px, threads, size, 3, wide, 0)
-            yield f"gather.direct {tm}x{px} unweighted{offsets}", size, kernel, 7
+            yield f"gather.direct {tm}x{px} unweighted{offsets}", size, threads, kernel, 7
             out = max(size, 4)
             for tile in dict.fromkeys(tile for *_, tile in blocks.WEIGHT[size]):
-                yield f"weight.tile {_of(tile)}{offsets}", size, weight.tile(*tile, size, 3, wide, out), 6
+                own, kernel = blocks.threads(tile, False), weight.tile(*tile, size, 3, wide, out)
+                yield f"weight.tile {_of(tile)}{offsets}", size, own, kernel, 6
+            for *_, tile in blocks.WEIGHT_TENSOR if size < 8 else ():
+                own, kernel = blocks.threads(tile, True), weight.tile(*tile, size, 3, wide, out, 1)
+                yield f"weight.tile tensor {_of(tile)}{offsets}", size, own, kernel, 6
             for tm in (1, 4):
                 kernel = weight.direct(tm, blocks.DIRECT_WEIGHT, threads, size, 3, wide, out)
-                yield f"weight.direct {tm}x{blocks.DIRECT_WEIGHT}{offsets}", size, kernel, 6
-            yield f"pool.im2col{offsets}", size, pool.im2col(blocks.IM2COL_ROWS, threads, size, 3, wide), 5
-            yield f"pool.max_forward{offsets}", size, pool.max_forward(threads, size, wide), 5
-            yield f"pool.avg_forward{offsets}", size, pool.avg_forward(threads, size, wide), 4
-            yield f"pool.avg_backward{offsets}", size, pool.avg_backward(threads, size, 3, wide), 5
-        yield "gather.pack", size, gather.pack(size), 4
-        yield "weight.add_up", size, weight.add_up(size), 3
-        yield "weight.bias", size, weight.bias(blocks.BIAS_THREADS, size), 4
-        yield "pool.max_backward", size, pool.max_backward(threads, size), 5
+                yield f"weight.direct {tm}x{blocks.DIRECT_WEIGHT}{offsets}", size, threads, kernel, 6
+            for r, step in ((3, 1), (5, 2), (7, 1)):
+                kernel = depthwise.strips(r, r, step, blocks.STRIP, threads, size, wide)
+                yield f"depthwise.strips {r}x{r} stride {step}{offsets}", size, threads, kernel, 7
+            yield f"pool.im2col{offsets}", size, threads, pool.im2col(blocks.IM2COL_ROWS, threads, size, 3, wide), 5
+            yield f"pool.max_forward{offsets}", size, threads, pool.max_forward(threads, size, wide), 5
+            yield f"pool.avg_forward{offsets}", size, threads, pool.avg_forward(threads, size, wide), 4
+            yield f"pool.avg_backward{offsets}", size, threads, pool.avg_backward(threads, size, 3, wide), 5
+        yield "gather.pack", size, threads, gather.pack(size), 4
+        yield "weight.add_up", size, threads, weight.add_up(size), 3
+        yield "weight.bias", size, blocks.BIAS_THREADS, weight.bias(blocks.BIAS_THREADS, size), 4
+        yield "pool.max_backward", size, threads, pool.max_backward(threads, size), 5
 
 
 def _of(tile):
@@ -87,7 +116,7 @@ def _of(tile):
     return f"{bm}x{bn}x{bk} {tm}x{tn}"
 
 
-def measured(name, size, kernel, arguments, capability):
+def measured(name, size, threads, kernel, arguments, capability):
     """The `Row` of one kernel for one compute capability."""
     target = "sm_{}{}".format(*capability)
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +131,7 @@ def measured(name, size, kernel, arguments, capability):
         found = re.search(pattern, done.stderr)
         return int(found[1]) if found else 0
 
-    return Row(name, TYPES[size], target, number(r"Used (\d+) registers"), number(r"(\d+) bytes smem"),
+    return Row(name, TYPES[size], target, threads, number(r"Used (\d+) registers"), number(r"(\d+) bytes smem"),
                number(r"(\d+) bytes stack frame"), number(r"(\d+) bytes spill stores"),
                number(r"(\d+) bytes spill loads"))
 
@@ -129,9 +158,9 @@ def assembler():
 def page(rows, version, sources):
     """The table, as a Markdown page."""
     lines = ["# CUDA kernels, compiled", "",
-             f"Written by `python -m bench.cuda_registers` with ptxas {version} from sources {sources}. Registers are of "
-             "a thread, shared memory, in bytes, is of a block. No kernel has a stack or spills.", "",
-             "| " + " | ".join(HEADER) + " |", "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |"]
+             f"Written by `python -m bench.cuda_registers` with ptxas {version} from sources {sources}. Registers are "
+             "of a thread, shared memory, in bytes, is of a block. No kernel has a stack or spills.", "",
+             "| " + " | ".join(HEADER) + " |", "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
     lines += ["| " + " | ".join(map(str, astuple(row))) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
@@ -142,8 +171,8 @@ def recorded():
     version, sources = re.search(r"ptxas (\S+) from sources (\w+)\.", text).groups()
     rows = []
     for line in text.splitlines()[6:]:
-        *names, registers, shared, stack, stores, loads = (cell.strip() for cell in line.strip("|").split("|"))
-        rows.append(Row(*names, int(registers), int(shared), int(stack), int(stores), int(loads)))
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rows.append(Row(*cells[:3], *map(int, cells[3:])))
     return version, sources, rows
 
 
@@ -151,13 +180,14 @@ def main():
     if not available():
         print("a CUDA toolkit is needed: NVVM, where Numba finds it (CUDA_HOME), and ptxas on the PATH")
         return 1
-    rows = [measured(*one, capability) for one in tqdm(list(every()), unit="kernel", disable=None) for capability in CAPABILITIES]
+    kernels = tqdm(list(every()), unit="kernel", disable=None)
+    rows = [measured(*one, capability) for one in kernels for capability in CAPABILITIES]
     TABLE.write_text(page(rows, assembler(), digest()), encoding="utf-8")
     for row in rows:
-        if row.spills:
+        if row.spills or not row.fits:
             print(f"{row.kernel}, {row.type}, {row.target}: {row.stack} bytes of stack, {row.stores} of spill stores, "
-                  f"{row.loads} of spill loads")
-    return 1 if any(row.spills for row in rows) else 0
+                  f"{row.loads} of spill loads, {row.registers} registers for each of {row.threads} threads")
+    return 1 if any(row.spills or not row.fits for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -86,9 +86,9 @@ def page(rows, machine, failures):
     """
     lines = ["# CUDA benchmark", "",
              "Written by `make bench-cuda`. Medians of CUDA events, at batch 64, of the kernels alone, validated "
-             "before. *Ratio*: torch's time, that is cuDNN's with `cudnn.benchmark`, over ours; above 1, ours is faster. *Of "
-             "limit*: the time that the device needs at least, by its copy bandwidth or by its rate in torch's matrix "
-             "products, over ours.", ""]
+             "before. *Ratio*: torch's time, that is cuDNN's with `cudnn.benchmark`, over ours; above 1, ours is "
+             "faster. *Of limit*: the time that the device needs at least, by its copy bandwidth or by its rate in "
+             "torch's matrix products, over ours.", ""]
     lines += [f"- {name}: {value}" for name, value in machine.facts.items()]
     lines += [f"- copy bandwidth: {machine.copy / 1e9:,.0f} GB/s; matrix product: {machine.float32 / 1e12:.1f} TFLOP/s "
               f"in float32, {machine.tensor / 1e12:.1f} with TF32",

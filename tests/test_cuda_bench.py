@@ -119,7 +119,7 @@ def test_the_recorded_kernels_are_those_of_now_and_spill_nothing():
                 for name, size, *_ in cuda_registers.every() for capability in cuda_registers.CAPABILITIES]
     assert [(row.kernel, row.type, row.target) for row in rows] == expected
     assert [row for row in rows if row.spills] == []
-    assert all(0 < row.registers <= 255 and row.shared <= 48 * 1024 for row in rows)
+    assert all(0 < row.registers <= 255 and row.shared <= 48 * 1024 and row.fits for row in rows)
 
 
 def test_recorded_registers_are_what_ptxas_says():

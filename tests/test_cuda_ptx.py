@@ -1,8 +1,10 @@
 """The compiled kernels of CUDA, with the block sizes of a GPU, run from their PTX on the host.
 
-Where there is no CUDA toolkit to compile with, these tests have nothing to try, and pass.
+Where there is no CUDA toolkit to compile with, these tests have nothing to try, and pass. A tile takes a second or more
+to compile and to run: FASTCONV_EVERY_TILE=1 tries all of those that the table of blocks has, else a few stand for them.
 """
 
+import os
 from functools import cache, partial
 from types import SimpleNamespace
 
@@ -26,12 +28,14 @@ from test_contract import (
     pool_oracle,
 )
 
+import fastconv
 from bench.cases import Conv, Pool, by_name
 from fastconv.backends import KERNELS, loops
-from fastconv.backends.cuda import blocks, calls, compiled, tables
+from fastconv.backends.cuda import blocks, calls, compiled, memory, tables
 
 PLANS = (calls._conv, calls._weight, calls._im2col, calls._col2im, calls._maps, calls._pool)
 TOOLKIT = compiled.toolkit()
+EVERY = os.environ.get("FASTCONV_EVERY_TILE") == "1"
 
 
 @cache
@@ -57,7 +61,7 @@ class Device:
     def aligned(self, array):
         return self.offset % min(16, 4 * array.itemsize) == 0
 
-    def workspace(self, count, dtype, what):
+    def workspace(self, count, dtype, what, number):
         return self.memory.add(np.full(count, np.nan, dtype))
 
     def table(self, array, what):
@@ -86,6 +90,7 @@ def device(monkeypatch):
                                  ("workspace", here.workspace), ("Table", here.table), ("launch", here.launch),
                                  ("launch_over", here.launch_over)):
             monkeypatch.setattr(calls, attribute, value)
+        monkeypatch.setattr(memory, "capability", lambda: (8, 0))
         getattr(calls, name)(*arguments)
         for array, address in here.arrays.values():
             now = here.memory.get(address, array.shape, array.dtype)
@@ -118,11 +123,11 @@ def check(device, case, dtype):
 
 
 CASES = [by_name(name) for name in (
-    "1d_dilated_groups", "2d_taps_in_padding", "2d_depthwise_stride_2", "2d_depthwise_multiplier_stride", "3d_mixed",
-    "transposed_2d_gaps", "max_2d_overlap", "max_2d_ceil_over_input", "max_3d_mixed", "avg_2d_ceil_pad_not_counted",
-    "avg_3d_mixed", "avg_2d_divisor")]
+    "1d_dilated_groups", "2d_depthwise_stride_2", "transposed_2d_gaps", "max_2d_overlap", "max_3d_mixed",
+    "avg_2d_ceil_pad_not_counted", "avg_2d_divisor")]
 # More than a step of taps, pixels and channels; a multiple of four pixels, and not.
 WHOLE = Conv("tile_whole", (2, 3, 6, 6), (20, 3, 3, 3), padding=1)
+POINTWISE = Conv("tile_pointwise", (2, 19, 6, 6), (23, 19, 1, 1))
 RAGGED = Conv("tile_ragged", (2, 18, 5, 7), (34, 9, 2, 3), stride=(2, 1), padding=1, groups=2)
 
 
@@ -132,32 +137,50 @@ def test_single(device, case):
         check(device, case, "float32")
 
 
-@pytest.mark.parametrize("case", [CASES[3], CASES[-3]], ids=str)
+@pytest.mark.parametrize("case", [CASES[2], CASES[-2]], ids=str)
 def test_double(device, case):
     if TOOLKIT:
         check(device, case, "float64")
 
 
-@pytest.mark.parametrize("offset", [0, 4])
-@pytest.mark.parametrize("tile", sorted({tile for _, tile in blocks.GATHER[4]}), ids=str)
+TILES = sorted({tile for _, tile in blocks.GATHER[4]}) if EVERY else [(64, 64, 8, 8, 4)]
+WEIGHT_TILES = sorted({tile for *_, tile in blocks.WEIGHT[4]}) if EVERY else [(32, 64, 16, 4, 4)]
+TENSOR_TILES = range(len(blocks.TENSOR)) if EVERY else [3]
+
+
+@pytest.mark.parametrize("offset", [0, 4] if EVERY else [0])
+@pytest.mark.parametrize("tile", TILES, ids=str)
 def test_tiles(device, monkeypatch, tile, offset):
     """Every tile of the table, on arrays that stand at a multiple of 16 bytes and ones that do not."""
     if TOOLKIT:
         monkeypatch.setitem(blocks.GATHER, 4, ((1, tile),))
         monkeypatch.setattr(blocks, "FEW", 2)
         device.offset = offset
-        case = RAGGED if offset else WHOLE
-        g = case.geometry()
-        x, w, bias, dy = (a.astype(np.float32) for a in conv_data(case))
-        y, dx = np.full(g.y_shape, np.nan, np.float32), np.full(g.x_shape, np.nan, np.float32)
-        device.conv_forward(x, w, bias, y, g)
-        device.conv_backward_input(dy, w, dx, g)
-        expected, magnitudes = conv_oracle(case), conv_magnitudes(case)
-        for name, a, e, m in (("y", y, expected[0], magnitudes[0]), ("dx", dx, expected[1], magnitudes[1])):
-            assert_close(a, e, sum_bound(m, 200, "float32"), name)
+        forward_and_backward(device, RAGGED if offset else WHOLE)
 
 
-@pytest.mark.parametrize("tile", sorted({tile for *_, tile in blocks.WEIGHT[4]}), ids=str)
+@pytest.mark.parametrize("offset", [0, 4] if EVERY else [0])
+@pytest.mark.parametrize("tile", TILES, ids=str)
+def test_pointwise_tiles(device, monkeypatch, tile, offset):
+    if TOOLKIT:
+        monkeypatch.setitem(blocks.GATHER, 4, ((1, tile),))
+        device.offset = offset
+        forward_and_backward(device, POINTWISE)
+
+
+def forward_and_backward(device, case):
+    """Compare y and dx with the loops."""
+    g = case.geometry()
+    x, w, bias, dy = (a.astype(np.float32) for a in conv_data(case))
+    y, dx = np.full(g.y_shape, np.nan, np.float32), np.full(g.x_shape, np.nan, np.float32)
+    device.conv_forward(x, w, bias, y, g)
+    device.conv_backward_input(dy, w, dx, g)
+    expected, magnitudes = conv_oracle(case), conv_magnitudes(case)
+    for name, a, e, m in (("y", y, expected[0], magnitudes[0]), ("dx", dx, expected[1], magnitudes[1])):
+        assert_close(a, e, sum_bound(m, 200, "float32"), name)
+
+
+@pytest.mark.parametrize("tile", WEIGHT_TILES, ids=str)
 def test_weight_tiles(device, monkeypatch, tile):
     if TOOLKIT:
         monkeypatch.setitem(blocks.WEIGHT, 4, ((1, 1, tile),))
@@ -172,19 +195,35 @@ def test_weight_tiles(device, monkeypatch, tile):
             assert_close(db, conv_oracle(case)[3], sum_bound(conv_magnitudes(case)[3], 72, "float32"), "db")
 
 
-def test_tiles_of_doubles_and_halves(device, monkeypatch):
-    if TOOLKIT:
+def test_tiles_of_doubles(device, monkeypatch):
+    if TOOLKIT and EVERY:
         monkeypatch.setattr(blocks, "FEW", 2)
         check(device, RAGGED, "float64")
-        g = WHOLE.geometry()
-        data = [a.astype(np.float16).astype(np.float64) for a in conv_data(WHOLE)]
+
+
+@pytest.mark.parametrize("case", [WHOLE, RAGGED] if EVERY else [RAGGED], ids=str)
+@pytest.mark.parametrize("which", TENSOR_TILES)
+def test_tensor_cores(device, monkeypatch, which, case):
+    """Their products of halves are exact, and of float32 those of its first 11 bits."""
+    if TOOLKIT:
+        monkeypatch.setattr(blocks, "FEW", 2)
+        monkeypatch.setattr(blocks, "TENSOR", ((1, blocks.TENSOR[which][1]),))
+        monkeypatch.setattr(blocks, "WEIGHT_TENSOR", ((1, 1, blocks.WEIGHT_TENSOR[which % 3][2]),))
+        g = case.geometry()
+        data = [a.astype(np.float16).astype(np.float64) for a in conv_data(case)]
         expected, magnitudes = conv(loops, data, "float64", g), conv(loops, [np.abs(a) for a in data], "float64", g)
         for name, a, e, m in zip(("y", "dx", "dw", "db"), conv(device, data, "float16", g), expected, magnitudes,
                                  strict=True):
             assert_close(a, e, np.abs(e) * 2.0**-11 + sum_bound(m, 200, "float32") + 2.0**-24, name)
+        fastconv.set_float32_precision("medium")
+        found = conv(device, conv_data(case), "float32", g)
+        for name, a, e, m in zip(("y", "dx", "dw", "db"), found, conv_oracle(case), conv_magnitudes(case), strict=True):
+            assert_close(a, e, m * 2.0**-10, name)
+        errors = np.abs(found[0] - conv_oracle(case)[0]).max()
+        assert errors > 1e-5 * np.abs(found[0]).max(), "not by tensor cores"
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[4]], ids=str)
+@pytest.mark.parametrize("case", [CASES[0]], ids=str)
 def test_patches(device, case):
     if TOOLKIT:
         cols, dx = patches(device, patch_data(case), "float32", case.geometry())
@@ -194,7 +233,7 @@ def test_patches(device, case):
 
 def test_max_pool_rules(device):
     if TOOLKIT:
-        g = CASES[6].geometry()
+        g = CASES[3].geometry()
         x = not_numbers("mixed", g.x_shape)
         y, indices = np.zeros(g.y_shape, np.float32), np.zeros(g.y_shape, np.int64)
         expected = np.zeros(g.y_shape), np.zeros(g.y_shape, np.int64)
@@ -207,7 +246,7 @@ def test_max_pool_rules(device):
         assert_same_bits(alone, y, "y without indices")
 
 
-@pytest.mark.parametrize("case", [RAGGED, CASES[1], CASES[8], CASES[10]], ids=str)
+@pytest.mark.parametrize("case", [RAGGED, CASES[2], *CASES[4:6]] if EVERY else CASES[2:6:3], ids=str)
 def test_wide_offsets(device, monkeypatch, case):
     if TOOLKIT:
         monkeypatch.setattr(tables, "INT32", 10)

@@ -47,14 +47,13 @@ def on_device(kernel):
 device = SimpleNamespace(**{name: on_device(getattr(kernels, name)) for name in KERNELS})
 
 CONVS = [by_name(name) for name in (
-    "1d_stride_4", "1d_same_dilated", "1d_dilated_groups", "2d_one_column", "2d_stride_mixed", "2d_taps_in_padding",
-    "2d_depthwise_multiplier_stride", "3d_mixed", "transposed_1d_extra", "transposed_2d_gaps",
-    "transposed_2d_extra_dilated", "transposed_3d")]
+    "1d_same_dilated", "1d_dilated_groups", "2d_one_column", "2d_taps_in_padding", "2d_depthwise_stride_2",
+    "3d_mixed", "transposed_1d_extra", "transposed_2d_gaps", "transposed_2d_extra_dilated", "transposed_3d")]
 # Eight channels and pixels in fours: blocks of a tile in all three directions, with accesses of 16 bytes.
 TILES = [Conv("tile", (2, 5, 4, 4), (6, 5, 3, 3), padding=1), Conv("tile_pointwise", (1, 8, 2, 6), (9, 8, 1, 1)),
          Conv("tile_groups_strides", (1, 10, 5, 3), (12, 5, 2, 3), stride=2, padding=1, groups=2)]
 POOLS = [by_name(name) for name in (
-    "max_1d_dilated", "max_2d_ceil_padded", "max_2d_ceil_over_input", "max_2d_gaps", "max_3d_mixed", "avg_1d_ceil",
+    "max_2d_ceil_padded", "max_2d_gaps", "max_2d_ceil_over_input", "max_1d", "max_3d_mixed", "avg_1d_ceil",
     "avg_2d_ceil_pad_not_counted", "avg_2d_divisor", "avg_3d_mixed")]
 MAX_POOLS = [case for case in POOLS if case.op == "max"]
 
@@ -79,12 +78,12 @@ def test_single(case):
     check(case, "float32")
 
 
-@pytest.mark.parametrize("case", [TILES[0], *CONVS[1:3], POOLS[0], POOLS[-1]], ids=str)
+@pytest.mark.parametrize("case", [TILES[1], CONVS[0], POOLS[5], POOLS[-1]], ids=str)
 def test_double(case):
     check(case, "float64")
 
 
-@pytest.mark.parametrize("case", [TILES[2], CONVS[1], CONVS[8]], ids=str)
+@pytest.mark.parametrize("case", [TILES[2], CONVS[7]], ids=str)
 def test_half_is_rounded_once(case):
     """Sums of float16 are float32: the result is the exact one, rounded, but for float32's own error."""
     g = case.geometry()
@@ -107,7 +106,7 @@ def test_half_pools(case):
     assert_close(found[2], expected[2], 2.0**-9, "dx")
 
 
-@pytest.mark.parametrize("case", [CONVS[2], CONVS[9], CONVS[7]], ids=str)
+@pytest.mark.parametrize("case", [CONVS[1], CONVS[7], CONVS[5]], ids=str)
 def test_patches(case):
     g = case.geometry()
     cols, dx = patches(device, patch_data(case), "float32", g)
@@ -117,8 +116,8 @@ def test_patches(case):
 
 
 def test_without_bias_and_its_gradient():
-    g = CONVS[1].geometry()
-    x, w, bias, dy = (a.astype("float32") for a in conv_data(CONVS[1]))
+    g = CONVS[0].geometry()
+    x, w, bias, dy = (a.astype("float32") for a in conv_data(CONVS[0]))
     (y,) = call(device.conv_forward, [x, w, None], [(g.y_shape, "float32")], g)
     (zero,) = call(device.conv_forward, [x, w, 0 * bias], [(g.y_shape, "float32")], g)
     assert_same_bits(y, zero, "y")
@@ -146,17 +145,17 @@ def test_max_pool_backward_adds_in_order():
 
     The addends differ so much in size that another order would round to something else.
     """
-    g = Geometry(1, 2, 2, input=(1, 3, 5), kernel=(1, 3, 5), output=(1, 7, 9))
+    g = Geometry(1, 2, 2, input=(1, 3, 4), kernel=(1, 3, 4), output=(1, 4, 5))
     rng = np.random.default_rng(5)
-    indices = rng.integers(0, 15, g.y_shape)
+    indices = rng.integers(0, 12, g.y_shape)
     indices[0, 0] = 4
     dy = (rng.standard_normal(g.y_shape) * 10.0 ** rng.integers(-4, 5, g.y_shape)).astype(np.float32)
-    expected = np.zeros((2, 15), np.float32)
+    expected = np.zeros((2, 12), np.float32)
     for c in range(2):
         for index, value in zip(indices[0, c].ravel(), dy[0, c].ravel(), strict=True):
             expected[c, index] += value
     (dx,) = call(device.max_pool_backward, [dy, indices], [(g.x_shape, np.float32)], g)
-    assert_same_bits(dx.reshape(2, 15), expected, "dx")
+    assert_same_bits(dx.reshape(2, 12), expected, "dx")
 
 
 @pytest.fixture
@@ -167,7 +166,7 @@ def _new_plans():
 
 
 @pytest.mark.usefixtures("_new_plans")
-@pytest.mark.parametrize("case", [TILES[2], CONVS[8], POOLS[2], POOLS[8]], ids=str)
+@pytest.mark.parametrize("case", [TILES[1], CONVS[6], POOLS[2], POOLS[8]], ids=str)
 def test_wide_offsets(case, monkeypatch):
     """The kernels with 64-bit offsets, which only arrays of more than 2**31 elements call for."""
     monkeypatch.setattr(tables, "INT32", 10)
@@ -179,7 +178,7 @@ def test_wide_offsets(case, monkeypatch):
 
 
 @pytest.mark.usefixtures("_new_plans")
-@pytest.mark.parametrize("case", [TILES[1], CONVS[9], POOLS[1], POOLS[6]], ids=str)
+@pytest.mark.parametrize("case", [TILES[1], CONVS[7], POOLS[1], POOLS[6]], ids=str)
 def test_more_blocks_than_a_grid_takes(case, monkeypatch):
     """What is over the limit comes in further launches; kernels over all elements take several each."""
     monkeypatch.setattr(launch, "LIMIT", 2)

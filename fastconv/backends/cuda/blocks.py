@@ -15,17 +15,22 @@ _SINGLE = ((96, (128, 128, 8, 8, 8)), (33, (64, 128, 8, 8, 8)), (33, (64, 64, 8,
 _DOUBLE = ((1, (64, 64, 8, 4, 4)), (1, (32, 32, 16, 4, 4)))
 GATHER = {2: _SINGLE, 4: _SINGLE, 8: _DOUBLE}
 
+# By tensor cores: (BM, BN, BK, rows and columns of a warp), of elements of 2 and 4 bytes alike.
+TENSOR = ((96, (128, 128, 16, 64, 32)), (33, (64, 128, 16, 64, 32)), (33, (64, 64, 16, 32, 32)),
+          (1, (32, 64, 16, 32, 16)))
+
 # (rows at least, columns at least, tile) of the weight gradient: its pixels are divided until there are ENOUGH blocks.
 _WEIGHT_SINGLE = ((96, 96, (128, 128, 8, 8, 8)), (33, 33, (64, 128, 8, 8, 8)), (33, 1, (64, 32, 16, 4, 4)),
                   (1, 33, (32, 64, 16, 4, 4)), (1, 1, (32, 32, 16, 4, 4)))
 _WEIGHT_DOUBLE = ((33, 33, (64, 64, 16, 4, 4)), (1, 1, (32, 32, 16, 4, 4)))
 WEIGHT = {2: _WEIGHT_SINGLE, 4: _WEIGHT_SINGLE, 8: _WEIGHT_DOUBLE}
+WEIGHT_TENSOR = ((96, 96, (128, 128, 16, 64, 32)), (33, 33, (64, 128, 16, 64, 32)), (1, 1, (32, 64, 16, 32, 16)))
 LEAST_STEPS = 16        # of a range of pixels: what a block's start and end are worth
 
 # (output channels a group at most, (TM, PX)) of `direct`: TM * PX sums a thread.
 DIRECT = ((1, (1, 4)), (4, (4, 4)), (8, (8, 4)), (16, (16, 2)))
 DIRECT_WEIGHT = 9       # columns a block, at most: a 3 x 3 kernel's
-THREADS, BIAS_THREADS, IM2COL_ROWS = 128, 1024, 16
+THREADS, BIAS_THREADS, IM2COL_ROWS = 128, 512, 16
 STRIP, LARGEST_STRIP = 4, 7
 
 if SIMULATED:
@@ -34,6 +39,7 @@ if SIMULATED:
     GATHER = dict.fromkeys((2, 4, 8), ((1, (16, 8, 4, 4, 4)),))
     WEIGHT = dict.fromkeys((2, 4, 8), ((1, 1, (16, 8, 4, 4, 4)),))
     DIRECT = ((1, (1, 2)), (4, (4, 2)))
+    TENSOR, WEIGHT_TENSOR = ((1, (16, 8, 8, 16, 8)),), ((1, 1, (16, 8, 8, 16, 8)),)
     THREADS, BIAS_THREADS, IM2COL_ROWS = 8, 8, 4
 
 
@@ -43,20 +49,26 @@ def strips(g):
     Kernel sizes are literals there, so that a size that no network has would be compiled for a single call.
     """
     _, r, s = g.kernel
-    fits = g.c == g.k == g.groups and g.dilation[1:] == (1, 1) and 1 < r * s and max(r, s) <= LARGEST_STRIP
+    fits = g.c == g.k == g.groups and g.dilation[1:] == (1, 1) and r * s > 1 and max(r, s) <= LARGEST_STRIP
     return STRIP if fits and g.stride[1] <= 2 and g.output[1] > 1 else 0
 
 
-def threads(tile):
+def threads(tile, tensor):
     """The threads of a block."""
     bm, bn, _, tm, tn = tile
-    return bm // tm * (bn // tn)
+    return bm // tm * (bn // tn) * (32 if tensor else 1)
 
 
-def gather_tile(rows, pixels, batches, size):
+def by_fours(tile, threads):
+    """Whether the threads fetch a step of the pixels four at a time without a remainder."""
+    _, bn, bk, _, _ = tile
+    return threads % (bn // 4) == 0 and bk % (threads // (bn // 4)) == 0
+
+
+def gather_tile(rows, pixels, batches, size, tensor):
     """The tile of a product of `rows` by `pixels`, `batches` times."""
     found = None
-    for least, tile in GATHER[size]:
+    for least, tile in TENSOR if tensor else GATHER[size]:
         if rows >= least:
             found = tile
             if -(-rows // tile[0]) * -(-pixels // tile[1]) * batches >= ENOUGH:
@@ -69,11 +81,11 @@ def direct(rows):
     return next((shape for most, shape in DIRECT if rows <= most), None) if rows <= FEW else None
 
 
-def weight_tile(rows, columns, size):
+def weight_tile(rows, columns, size, tensor):
     """The tile of the weight gradient, or None where `direct` is better."""
     if rows <= FEW and columns <= 4 * DIRECT_WEIGHT:
         return None
-    return next(tile for least_rows, least_columns, tile in WEIGHT[size]
+    return next(tile for least_rows, least_columns, tile in (WEIGHT_TENSOR if tensor else WEIGHT[size])
                 if rows >= least_rows and columns >= least_columns)
 
 

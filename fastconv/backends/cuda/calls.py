@@ -9,19 +9,21 @@ import numpy as np
 from fastconv.backends.cuda import blocks, depthwise, gather, memory, pool, tables, weight
 from fastconv.backends.cuda.launch import launch, launch_over
 from fastconv.backends.cuda.memory import Table, address, aligned, device, workspace
+from fastconv.backends.precision import get_float32_precision
 
 PLANS = 512  # kept for each function: with their tables, some tens of kilobytes of device memory each
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A kernel, how many blocks of how many threads it takes, and its tables."""
+    """A kernel, how many blocks of how many threads it takes, and its tables on a device."""
 
     kernel: object
     blocks: int
     threads: int
     phases: Table
     taps: Table
+    device: int
     more: object = None
 
 
@@ -37,19 +39,30 @@ class Packing:
 
 def conv_forward(x, w, bias, y, g):
     """y from x, w and bias, which may be None."""
-    _gather(_conv("conv_forward", g, x.dtype.itemsize, aligned(y), device()), x, w, bias, y, "conv_forward")
+    size, what = x.dtype.itemsize, "conv_forward"
+    _gather(_conv(what, g, size, aligned(x) and aligned(y), tensor(size), device()), x, w, bias, y, what)
 
 
 def conv_backward_input(dy, w, dx, g):
     """dx from dy and w."""
-    _gather(_conv("conv_backward_input", g, dy.dtype.itemsize, aligned(dx), device()), dy, w, None, dx,
-            "conv_backward_input")
+    size, what = dy.dtype.itemsize, "conv_backward_input"
+    _gather(_conv(what, g, size, aligned(dy) and aligned(dx), tensor(size), device()), dy, w, None, dx, what)
+
+
+def tensor(size):
+    """Whether tensor cores may multiply elements of `size` bytes.
+
+    They multiply in TF32, of 10 bits of mantissa, which holds every float16; float32 is rounded to it, where that is
+    allowed.
+    """
+    allowed = size == 2 or (size == 4 and get_float32_precision() == "medium")
+    return allowed and memory.capability() >= (8, 0)
 
 
 def _gather(plan, source, w, bias, target, what):
     packing = plan.more
     with memory.lock:
-        packed = workspace(packing.elements, tables.COMPUTED[source.dtype.itemsize], what)
+        packed = workspace(packing.elements, tables.COMPUTED[source.dtype.itemsize], what, plan.device)
         launch_over(packing.kernel, packing.elements, blocks.THREADS, address(w), packed, packing.places.address,
                     packing.numbers.address)
         launch(plan.kernel, plan.blocks, plan.threads, address(source), packed, address(bias), address(target),
@@ -57,12 +70,13 @@ def _gather(plan, source, w, bias, target, what):
 
 
 @lru_cache(maxsize=PLANS)
-def _conv(what, g, size, is_aligned, _device):
+def _conv(what, g, size, is_aligned, by_tensor, number):
     forward = what == "conv_forward"
     rows, pixels = (g.k, prod(g.output)) if forward else (g.c, prod(g.input))
     rows, strides = rows // g.groups, 1 if forward else prod(map(min, g.stride, g.input))
     make = tables.forward if forward else tables.backward_input
-    shape, strips = blocks.direct(rows), blocks.strips(g) if forward or strides == 1 else 0
+    # A strided convolution's input gradient has phases, each with taps of its own.
+    shape, strips = blocks.direct(rows), blocks.strips(g) if forward or g.stride == (1, 1, 1) else 0
     if strips:
         found = tables.in_strips(make(g, (1, 1, 1)), strips, blocks.THREADS)
         kernel = depthwise.strips(*g.kernel[1:], g.stride[1], strips, blocks.THREADS, size, int(found.wide))
@@ -73,29 +87,33 @@ def _conv(what, g, size, is_aligned, _device):
         kernel = gather.direct(tm, px, blocks.THREADS, size, found.axes, int(found.wide))
         threads = blocks.THREADS
     else:
-        tile = blocks.gather_tile(rows, -(-g.n * pixels // strides), g.groups * strides, size)
+        tile = blocks.gather_tile(rows, -(-g.n * pixels // strides), g.groups * strides, size, by_tensor)
         found = make(g, tile[:3])
         # Four pixels, from a multiple of four on, belong to one image and one channel.
         vector = is_aligned and found.dense and pixels % 4 == 0
-        kernel = gather.tile(*tile, size, found.axes, int(found.wide), int(vector))
-        threads = blocks.threads(tile)
+        threads = blocks.threads(tile, by_tensor)
+        flat = (vector and prod(g.kernel) == 1 and g.input == g.output and not any(map(any, g.padding))
+                and blocks.by_fours(tile, threads))
+        kernel = gather.tile(*tile, size, found.axes, int(found.wide), int(vector), int(by_tensor), int(flat))
     line = found.phases[0]
     count = int(line[tables.PHASES] * line[tables.BLOCKS_PIXELS] * line[tables.BLOCKS_ROWS]) * g.groups
-    # One step of a tile more than there is: the last group's kernel fetches it, but does not use it.
     elements = g.groups * int(line[tables.PACKED_GROUP])
     numbers = [elements, line[tables.ROWS_PADDED], line[tables.ROWS], len(found.taps), found.weight_row,
                found.weight_group]
-    packing = Packing(gather.pack(size), elements, Table(found.weights, what), Table(np.array(numbers, np.int64), what))
-    return Plan(kernel, count, threads, Table(found.phases, what), Table(found.taps, what), packing)
+    rounded = int(by_tensor and size == 4 and not strips and not shape)
+    packing = Packing(gather.pack(size, rounded), elements, Table(found.weights, what),
+                      Table(np.array(numbers, np.int64), what))
+    return Plan(kernel, count, threads, Table(found.phases, what), Table(found.taps, what), number, packing)
 
 
 def conv_backward_weight(x, dy, dw, db, g):
     """dw, and db if it is not None, from x and dy."""
     what, size = "conv_backward_weight", x.dtype.itemsize
-    plan = _weight(g, size, device())
+    plan = _weight(g, size, tensor(size), device())
     splits, elements = plan.more
     with memory.lock:
-        sums = address(dw) if splits == 1 else workspace(splits * elements, tables.COMPUTED[size], what)
+        sums = address(dw) if splits == 1 else workspace(splits * elements, tables.COMPUTED[size], what,
+                                                                plan.device)
         launch(plan.kernel, plan.blocks, plan.threads, address(x), address(dy), sums, plan.phases.address,
                plan.taps.address)
         if splits > 1:
@@ -106,15 +124,15 @@ def conv_backward_weight(x, dy, dw, db, g):
 
 
 @lru_cache(maxsize=PLANS)
-def _weight(g, size, _device):
+def _weight(g, size, by_tensor, number):
     rows, columns = g.k // g.groups, g.c // g.groups * prod(g.kernel)
-    tile, pixels = blocks.weight_tile(rows, columns, size), g.n * prod(g.output)
+    tile, pixels = blocks.weight_tile(rows, columns, size, by_tensor), g.n * prod(g.output)
     if tile is None:
         bm, bn = (1 if rows == 1 else 4), min(columns, blocks.DIRECT_WEIGHT)
         bk = threads = blocks.THREADS
     else:
         bm, bn, bk = tile[:3]
-        threads = blocks.threads(tile)
+        threads = blocks.threads(tile, by_tensor)
     each = -(-rows // bm) * -(-columns // bn) * g.groups
     found = tables.backward_weight(g, (bm, bn, bk), blocks.splits(each, pixels, bk))
     splits = int(found.phases[0, tables.SPLITS])
@@ -122,9 +140,9 @@ def _weight(g, size, _device):
     if tile is None:
         kernel = weight.direct(bm, bn, threads, size, found.axes, int(found.wide), out)
     else:
-        kernel = weight.tile(*tile, size, found.axes, int(found.wide), out)
+        kernel = weight.tile(*tile, size, found.axes, int(found.wide), out, int(by_tensor))
     what = "conv_backward_weight"
-    return Plan(kernel, each * splits, threads, Table(found.phases, what), Table(found.taps, what),
+    return Plan(kernel, each * splits, threads, Table(found.phases, what), Table(found.taps, what), number,
                 (splits, prod(g.w_shape)))
 
 
@@ -135,12 +153,12 @@ def im2col(x, cols, g):
 
 
 @lru_cache(maxsize=PLANS)
-def _im2col(g, size, _device):
+def _im2col(g, size, number):
     found = tables.im2col(g, (blocks.IM2COL_ROWS, blocks.THREADS, 1))
     line = found.phases[0]
     kernel = pool.im2col(blocks.IM2COL_ROWS, blocks.THREADS, size, found.axes, int(found.wide))
     return Plan(kernel, int(line[tables.BLOCKS_PIXELS] * line[tables.BLOCKS_COLUMNS]), blocks.THREADS,
-                Table(found.phases, "im2col"), Table(found.taps, "im2col"))
+                Table(found.phases, "im2col"), Table(found.taps, "im2col"), number)
 
 
 def col2im(cols, x, g):
@@ -152,13 +170,13 @@ def col2im(cols, x, g):
 
 
 @lru_cache(maxsize=PLANS)
-def _col2im(g, size, _device):
+def _col2im(g, size, number):
     tm, px = blocks.DIRECT[0][1]
     found = tables.col2im(g, (tm, blocks.THREADS * px, 1))
     line = found.phases[0]
     kernel = gather.direct(tm, px, blocks.THREADS, size, found.axes, int(found.wide), weighted=0)
     return Plan(kernel, int(line[tables.PHASES] * line[tables.BLOCKS_PIXELS]) * g.c, blocks.THREADS,
-                Table(found.phases, "col2im"), Table(found.taps, "col2im"),
+                Table(found.phases, "col2im"), Table(found.taps, "col2im"), number,
                 Table(np.zeros(4, tables.COMPUTED[size]), "col2im"))
 
 
@@ -194,7 +212,7 @@ def avg_pool_backward(dy, dx, g):
 
 
 @lru_cache(maxsize=PLANS)
-def _pool(what, g, size, _device):
+def _pool(what, g, size, number):
     make = tables.windows_backward if what == "avg_backward" else tables.windows
     found = make(g, (1, blocks.THREADS, 1))
     line, wide = found.phases[0], int(found.wide)
@@ -203,4 +221,4 @@ def _pool(what, g, size, _device):
     else:
         kernel = (pool.max_forward if what == "max_forward" else pool.avg_forward)(blocks.THREADS, size, wide)
     return Plan(kernel, int(line[tables.PHASES] * line[tables.BLOCKS_PIXELS]), blocks.THREADS,
-                Table(found.phases, what), Table(found.taps, what))
+                Table(found.phases, what), Table(found.taps, what), number)

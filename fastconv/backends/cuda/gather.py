@@ -52,8 +52,10 @@ from fastconv.backends.cuda.words import (
     late,
     load,
     load4,
+    load4_if,
     load_if,
     multiply,
+    multiply_tensor,
     put,
     put4,
     registers,
@@ -61,17 +63,19 @@ from fastconv.backends.cuda.words import (
     shift,
     split,
     store,
+    store2,
     store4,
     take,
     take4,
     target_of,
+    tf32,
     whole,
 )
 
 
 @cache
-def tile(bm, bn, bk, tm, tn, size, axes, wide, vector):
-    """The kernel with blocks of bm x bn, steps of bk and tm x tn a thread.
+def tile(bm, bn, bk, tm, tn, size, axes, wide, vector, tensor=0, flat=0):
+    """The kernel with blocks of bm x bn, steps of bk and tm x tn a thread, or, of tensor cores, a warp.
 
     Parameters
     ----------
@@ -83,26 +87,42 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, vector):
         1 for 64-bit offsets.
     vector : int
         1 if four pixels, from a multiple of four on, are also four neighbors of the target.
+    tensor : int
+        1 to multiply by tensor cores, in TF32; its sums are float32 all the same.
+    flat : int
+        1 if a pixel of the target is that pixel of the source, as of a 1 x 1 kernel, and four of them can be read at
+        once.
     """
-    BM, BN, BK, TM, TN, BYTES, AXES, WIDE, VECTOR = bm, bn, bk, tm, tn, size, axes, wide, vector
+    FLAT = flat
+    BM, BN, BK, TM, TN, BYTES, AXES, WIDE, VECTOR, TENSOR = bm, bn, bk, tm, tn, size, axes, wide, vector, tensor
     KEPT = max(BYTES, 4)
-    THREADS, ACROSS = BM // TM * (BN // TN), BN // TN
-    LEFT, RIGHT = BK * BM, BK * BN
+    THREADS, ACROSS = BM // TM * (BN // TN) * (32 if TENSOR else 1), BN // TN
+    # See `multiply_tensor` for the eight.
+    LEFT_ROW, RIGHT_ROW = BM + 8 * TENSOR, BN + 8 * TENSOR
+    LEFT, RIGHT = BK * LEFT_ROW, BK * RIGHT_ROW
     LEFT_CELLS, RIGHT_CELLS = 2 * LEFT * KEPT // 16, 2 * RIGHT * KEPT // 16
     QUADS, QUADS_ROW = BK * BM // 4, BM // 4  # fours of packed weights in a step, and in a row of them
     MINE = -(-QUADS // THREADS)
-    ROWS_AT_ONCE = THREADS // BN              # of `right`
+    AT_ONCE = 4 if FLAT else 1                # pixels that a thread fetches
+    LINE = BN // AT_ONCE
+    ROWS_AT_ONCE = THREADS // LINE            # of `right`
     EACH = BK // ROWS_AT_ONCE
-    SUMS, HELD = TM * TN, MINE * 4
+    HELD_RIGHT = EACH * AT_ONCE
+    SUMS, HELD = TM * TN // (32 if TENSOR else 1), MINE * 4
     NEXT_ROWS, NEXT_COLUMNS = BM // (TM // 4), BN // (TN // 4)
+    SQUARES_DOWN, SQUARES_ACROSS = TM // 16, TN // 8
     TAP_BYTES = 8 if WIDE else 4
 
     def kernel(source, packed, bias, target, phases, taps, first_block):
         left = shared(cuda.shared.array(LEFT_CELLS, jit.COMPLEX), KEPT)
         right = shared(cuda.shared.array(RIGHT_CELLS, jit.COMPLEX), KEPT)
         thread = whole(cuda.threadIdx.x, 0)
-        column, row = whole(thread % BN, 0), whole(thread // BN, 0)
-        tx, ty = whole(thread % ACROSS * 4, 0), whole(thread // ACROSS * 4, 0)
+        column, row = whole(thread % LINE * AT_ONCE, 0), whole(thread // LINE, 0)
+        if TENSOR:
+            lane, warp = whole(thread % 32, 0), whole(thread // 32, 0)
+            tx, ty = whole(warp % ACROSS * TN, 0), whole(warp // ACROSS * TM, 0)
+        else:
+            tx, ty = whole(thread % ACROSS * 4, 0), whole(thread // ACROSS * 4, 0)
         block = first_block + cuda.blockIdx.x
         # Phases first, as they read the same elements and write to the same lines; then pixels, which share weights.
         rest = block // field(phases, PHASES)
@@ -129,7 +149,7 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, vector):
             tap = shift(taps, field(phase, FIRST) * 4, TAP_BYTES)
 
             sums = registers(SUMS, KEPT)
-            next_left, next_right = registers(HELD, KEPT), registers(EACH, KEPT)
+            next_left, next_right = registers(HELD, KEPT), registers(HELD_RIGHT, KEPT)
             steps = whole(field(phase, COUNT) // BK, 0)
             # Step s fetches what step s + 1 multiplies. The last one fetches taps that are of no use, but are there.
             for step in range(-1, steps):
@@ -147,48 +167,89 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, vector):
                         wanted = wanted & inside(h + dh, height)
                     if AXES > 2:
                         wanted = wanted & inside(d + dd, depth)
-                    put(next_right, i, load_if(place, offset, wanted, BYTES))
+                    if FLAT:
+                        put4(next_right, 4 * i, load4_if(place, offset, wanted, source, BYTES))
+                    else:
+                        put(next_right, i, load_if(place, offset, wanted, BYTES))
                 if step >= 0:
                     half = whole(step % 2, 0)
-                    multiply(sums, left, whole(half * LEFT + ty, 0), BM, right, whole(half * RIGHT + tx, 0), BN,
-                             BK, TM, TN)
+                    if TENSOR:
+                        multiply_tensor(sums, left, whole(half * LEFT + ty, 0), LEFT_ROW, right,
+                                        whole(half * RIGHT + tx, 0), RIGHT_ROW, lane, BK, TM, TN)
+                    else:
+                        multiply(sums, left, whole(half * LEFT + ty, 0), BM, right, whole(half * RIGHT + tx, 0), BN,
+                                 BK, TM, TN)
                 half = whole((step + 1) % 2, 0)
                 for i in range(MINE):
                     v = whole(thread + i * THREADS, 0)
                     if QUADS % THREADS == 0 or v < QUADS:
-                        put4(left, whole(half * LEFT + v * 4, 0), take4(next_left, 4 * i))
+                        put4(left, whole(half * LEFT + v // QUADS_ROW * LEFT_ROW + v % QUADS_ROW * 4, 0),
+                             take4(next_left, 4 * i))
                 for i in range(EACH):
-                    put(right, whole(half * RIGHT + (row + i * ROWS_AT_ONCE) * BN + column, 0), take(next_right, i))
+                    at = whole(half * RIGHT + (row + i * ROWS_AT_ONCE) * RIGHT_ROW + column, 0)
+                    if FLAT:
+                        x0, x1, x2, x3 = take4(next_right, 4 * i)
+                        if TENSOR:
+                            x0, x1, x2, x3 = tf32(x0), tf32(x1), tf32(x2), tf32(x3)
+                        put4(right, at, (x0, x1, x2, x3))
+                    else:
+                        x = take(next_right, i)
+                        if TENSOR:
+                            x = tf32(x)
+                        put(right, at, x)
                 cuda.syncthreads()
 
             rows, channel = whole(late(phase, ROWS), WIDE), whole(late(phase, TARGET_CHANNEL), WIDE)
-            for j in range(0, TN, 4):
-                first = whole(first_pixel + j // 4 * NEXT_COLUMNS + tx, WIDE)
-                if first < total:
-                    base = shift(target, group * late(phase, ROWS) * late(phase, TARGET_CHANNEL), BYTES)
-                    at0 = target_of(base, phase, first, BYTES, WIDE)
-                    if not VECTOR:
-                        at1 = target_of(base, phase, whole(first + 1, WIDE), BYTES, WIDE)
-                        at2 = target_of(base, phase, whole(first + 2, WIDE), BYTES, WIDE)
-                        at3 = target_of(base, phase, whole(first + 3, WIDE), BYTES, WIDE)
-                    for i in range(TM):
-                        m = whole(first_row + i // 4 * NEXT_ROWS + ty + i % 4, WIDE)
-                        if m < rows:
-                            v0, v1, v2, v3 = take4(sums, i * TN + j)
-                            if given(bias):
-                                b = load(bias, group * rows + m, BYTES)
-                                v0, v1, v2, v3 = v0 + b, v1 + b, v2 + b, v3 + b
-                            m = whole(m * channel, WIDE)
-                            if VECTOR:
-                                store4(at0, m, (v0, v1, v2, v3), BYTES)
-                            else:
-                                store(at0, m, v0, BYTES)
-                                if first + 1 < total:
-                                    store(at1, m, v1, BYTES)
-                                if first + 2 < total:
-                                    store(at2, m, v2, BYTES)
-                                if first + 3 < total:
-                                    store(at3, m, v3, BYTES)
+            base = shift(target, group * late(phase, ROWS) * late(phase, TARGET_CHANNEL), BYTES)
+            if TENSOR:
+                for j in range(SQUARES_ACROSS):
+                    first = whole(first_pixel + tx + j * 8 + lane % 4 * 2, WIDE)
+                    if first < total:
+                        at0 = target_of(base, phase, first, BYTES, WIDE)
+                        if not VECTOR:
+                            at1 = target_of(base, phase, whole(first + 1, WIDE), BYTES, WIDE)
+                        for i in range(2 * SQUARES_DOWN):
+                            m = whole(first_row + ty + i * 8 + lane // 4, WIDE)
+                            if m < rows:
+                                c = 4 * (i // 2 * SQUARES_ACROSS + j) + i % 2 * 2
+                                v0, v1 = take(sums, c), take(sums, c + 1)
+                                if given(bias):
+                                    b = load(bias, group * rows + m, BYTES)
+                                    v0, v1 = v0 + b, v1 + b
+                                m = whole(m * channel, WIDE)
+                                if VECTOR:
+                                    store2(at0, m, v0, v1, BYTES)
+                                else:
+                                    store(at0, m, v0, BYTES)
+                                    if first + 1 < total:
+                                        store(at1, m, v1, BYTES)
+            else:
+                for j in range(0, TN, 4):
+                    first = whole(first_pixel + j // 4 * NEXT_COLUMNS + tx, WIDE)
+                    if first < total:
+                        at0 = target_of(base, phase, first, BYTES, WIDE)
+                        if not VECTOR:
+                            at1 = target_of(base, phase, whole(first + 1, WIDE), BYTES, WIDE)
+                            at2 = target_of(base, phase, whole(first + 2, WIDE), BYTES, WIDE)
+                            at3 = target_of(base, phase, whole(first + 3, WIDE), BYTES, WIDE)
+                        for i in range(TM):
+                            m = whole(first_row + i // 4 * NEXT_ROWS + ty + i % 4, WIDE)
+                            if m < rows:
+                                v0, v1, v2, v3 = take4(sums, i * TN + j)
+                                if given(bias):
+                                    b = load(bias, group * rows + m, BYTES)
+                                    v0, v1, v2, v3 = v0 + b, v1 + b, v2 + b, v3 + b
+                                m = whole(m * channel, WIDE)
+                                if VECTOR:
+                                    store4(at0, m, (v0, v1, v2, v3), BYTES)
+                                else:
+                                    store(at0, m, v0, BYTES)
+                                    if first + 1 < total:
+                                        store(at1, m, v1, BYTES)
+                                    if first + 2 < total:
+                                        store(at2, m, v2, BYTES)
+                                    if first + 3 < total:
+                                        store(at3, m, v3, BYTES)
     return jit.kernel(kernel)
 
 
@@ -285,12 +346,13 @@ def direct(tm, px, threads, size, axes, wide, weighted=1):
 
 
 @cache
-def pack(size):
+def pack(size, tensor=0):
     """The kernel that lays weights out as the kernels above read them: packed[group, q, m], zero where there is none.
 
-    It takes the weights, the packed ones, where the weight of each q stands for m = 0, and the table of `packing`.
+    It takes the weights, the packed ones, where the weight of each q stands for m = 0, and a few sizes. With `tensor`
+    it rounds them for the tensor cores.
     """
-    BYTES, KEPT = size, max(size, 4)
+    BYTES, KEPT, TENSOR = size, max(size, 4), tensor
 
     def kernel(weights, packed, places, numbers):
         elements, rows_padded, rows = field(numbers, 0), field(numbers, 1), field(numbers, 2)
@@ -302,5 +364,8 @@ def pack(size):
             group = line // lines
             at = field(places, line - group * lines)
             wanted = (at >= 0) & (m < rows)
-            store(packed, element, load_if(weights, group * of_group + at + m * of_row, wanted, BYTES), KEPT)
+            weight = load_if(weights, group * of_group + at + m * of_row, wanted, BYTES)
+            if TENSOR:
+                weight = tf32(weight)
+            store(packed, element, weight, KEPT)
     return jit.kernel(kernel)

@@ -157,6 +157,26 @@ def load4(typingctx, place, index, size):
 
 
 @intrinsic
+def load4_if(typingctx, place, index, wanted, array, size):
+    """As `load4` if they are `wanted`, else four zeros; `array` has four elements that can be read in any case."""
+    if not literal(size):
+        return None
+    width = size.literal_value
+    kind = types.UniTuple(number(width), 4)
+
+    def generate(context, builder, signature, args):
+        pointers = [at(builder, address, position, STORED[width], 4)
+                    for address, position in ((args[0], args[1]), (args[3], LONG(0)))]
+        found = read(builder, builder.select(args[2], *pointers), min(16, 4 * width))
+        zero = COMPUTED[width](0)
+        return tupled(context, builder, kind,
+                      [builder.select(args[2], widened(builder, builder.extract_element(found, INT(i)), width), zero)
+                       for i in range(4)])
+
+    return kind(types.int64, index, types.boolean, types.int64, size), generate
+
+
+@intrinsic
 def store(typingctx, place, index, value, size):
     """Write element `index` after `place`."""
     if not literal(size):
@@ -485,6 +505,81 @@ def multiply(typingctx, sums, a, first_a, step_a, b, first_b, step_b, depth, row
         return context.get_dummy_value()
 
     return types.void(sums, a, first_a, step_a, b, first_b, step_b, depth, rows, columns), generate
+
+
+@intrinsic
+def tf32(typingctx, value):
+    """A float32 rounded to the 10 bits of mantissa that tensor cores multiply; exact for what was a float16."""
+
+    def generate(context, builder, signature, args):
+        code = ir.InlineAsm(ir.FunctionType(INT, [ir.FloatType()]), "cvt.rna.tf32.f32 $0, $1;", "=r,f",
+                            side_effect=False)
+        return builder.bitcast(builder.call(code, args), ir.FloatType())
+
+    return types.float32(types.float32), generate
+
+
+@intrinsic
+def multiply_tensor(typingctx, sums, a, first_a, step_a, b, first_b, step_b, lane, depth, rows, columns):
+    """`multiply` by the tensor cores, for a warp together: ``rows x columns`` are the warp's, in squares of 16 x 8.
+
+    Of the square (i, j), ``sums[4 (i columns / 8 + j) + c]`` is the element in row ``lane / 4 + 8 (c / 2)`` and column
+    ``2 (lane % 4) + c % 2``: the fragments of mma.m16n8k8, PTX ISA 9.7.14. A step of 8 more than a multiple of 32 puts
+    the 32 elements that a warp loads of a fragment into as many banks.
+    """
+    if not literal(step_a, step_b, depth, rows, columns):
+        return None
+    pitch_a, pitch_b, many, m, n = (one.literal_value for one in (step_a, step_b, depth, rows, columns))
+
+    def generate(context, builder, signature, args):
+        shelf, at_a, from_a, at_b, from_b, lane = args[0], args[1], args[2], args[4], args[5], args[7]
+        kind = shelf.type.pointee
+        group, inner = builder.lshr(lane, INT(2)), builder.and_(lane, INT(3))
+        mine_a = builder.add(from_a, builder.add(builder.mul(inner, INT(pitch_a)), group))
+        mine_b = builder.add(from_b, builder.add(builder.mul(inner, INT(pitch_b)), group))
+        places = [builder.gep(shelf, [INT(i)]) for i in range(m * n // 32)]
+        total = [builder.load(place) for place in places]
+        result = ir.LiteralStructType([kind] * 4)
+        code = ir.InlineAsm(
+            ir.FunctionType(result, [INT] * 6 + [kind] * 4),
+            "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {$0,$1,$2,$3}, {$4,$5,$6,$7}, {$8,$9}, "
+            "{$10,$11,$12,$13};", "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", side_effect=True)
+
+        def bits(pointer, first, offset):
+            found = builder.load(builder.gep(pointer, [builder.add(first, INT(offset))]))
+            return builder.bitcast(found, INT)
+
+        for k in range(0, many, 8):
+            left = [[bits(at_a, mine_a, (k + 4 * (i // 2)) * pitch_a + 16 * row + 8 * (i % 2)) for i in range(4)]
+                    for row in range(m // 16)]
+            right = [[bits(at_b, mine_b, (k + 4 * i) * pitch_b + 8 * column) for i in range(2)]
+                     for column in range(n // 8)]
+            for row in range(m // 16):
+                for column in range(n // 8):
+                    first = 4 * (row * (n // 8) + column)
+                    found = builder.call(code, [*left[row], *right[column], *total[first:first + 4]])
+                    total[first:first + 4] = [builder.extract_value(found, i) for i in range(4)]
+        for place, value in zip(places, total, strict=True):
+            builder.store(value, place)
+        return context.get_dummy_value()
+
+    return types.void(sums, a, first_a, step_a, b, first_b, step_b, lane, depth, rows, columns), generate
+
+
+@intrinsic
+def store2(typingctx, place, index, first, second, size):
+    """Write the two elements from `index` on, which stand at a multiple of their bytes."""
+    if not literal(size):
+        return None
+    width = size.literal_value
+
+    def generate(context, builder, signature, args):
+        kept = [rounded(builder, value, width) for value in args[2:4]]
+        builder.store(vector(builder, STORED[width], kept), at(builder, args[0], args[1], STORED[width], 2),
+                      align=2 * width)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, index, first, second, size), generate
 
 
 @intrinsic

@@ -22,6 +22,11 @@ def device():
     return 0 if jit.SIMULATED else cuda.get_current_device().id
 
 
+def capability():
+    """The compute capability of the device in force, (9, 0) for an H200."""
+    return (9, 0) if jit.SIMULATED else tuple(cuda.get_current_device().compute_capability)
+
+
 def address(array):
     """Where a device array begins, as kernels take it; 0 of None."""
     if jit.SIMULATED:
@@ -47,8 +52,8 @@ class Table:
         self.address = address(self.array)
 
 
-def workspace(count, dtype, what):
-    """The address of `count` elements for the kernels of one call, which hold `lock`.
+def workspace(count, dtype, what, number):
+    """The address of `count` elements on device `number` for the kernels of one call, which hold `lock`.
 
     Raises
     ------
@@ -57,7 +62,7 @@ def workspace(count, dtype, what):
     """
     dtype = np.dtype(dtype)
     size = max(count * dtype.itemsize, 1)
-    key = device(), _number(launch.current_stream())
+    key = number, _number(launch.current_stream())
     kept = _workspaces.pop(key, None)
     if kept is None or kept.size < size or kept.size > max(size, KEPT):
         kept = None  # given back before more is asked for

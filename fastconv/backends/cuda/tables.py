@@ -199,8 +199,9 @@ def _gather(n, groups, axes, source, target, kernel, channels, rows, blocks, wei
     combined = list(product(*axes))
     counts = [channels * math.prod(len(phase.taps) for phase in one) for one in combined]
     padded = [_up(count, bk) for count in counts]
-    # A kernel fetches one step more than it multiplies.
-    all_rows, rows_padded = sum(padded) + bk, _up(rows, bm)
+    # A kernel fetches one step more than it multiplies: of taps that are nowhere, as those of the next phase could lie
+    # outside along an axis that nobody checks.
+    all_rows, rows_padded = sum(padded) + bk * len(padded), _up(rows, bm)
     pixels = [math.prod(phase.count for phase in one) for one in combined]
     blocks_pixels, blocks_rows = -(-n * max(pixels) // bn), -(-rows // bm)
     wide = max(n * max(pixels) + bn, maps * source_map, rows * target_map, all_rows * rows_padded,
@@ -234,7 +235,7 @@ def _gather(n, groups, axes, source, target, kernel, channels, rows, blocks, wei
             for column, values in enumerate((offset, t[1], r[1], s[1])):
                 taps[lines, column] = np.broadcast_to(values, shape).ravel()
             weights[lines] = np.broadcast_to(c * weight_channel + tap, shape).ravel()
-        first += count_padded
+        first += count_padded + bk
     reach = [any(_reaches(phase, source[axis]) for phase in axes[axis]) for axis in range(3)]
     checked = next((3 - axis for axis in range(2) if reach[axis]), 1)
     dense = len(combined) == 1 and all(phase.target_step == 1 for phase in combined[0])

@@ -3,9 +3,9 @@
 They check what a GPU does not: every access against the array's bounds, and 16-byte accesses for their alignment.
 """
 
-from fastconv.backends.cuda import tables
+import numpy as np
 
-ALIGNED = 4  # elements: what four of them at once must stand at a multiple of
+from fastconv.backends.cuda import tables
 
 
 class Memory:
@@ -20,8 +20,8 @@ class Memory:
         found = self.first + int(index)
         if not 0 <= found <= self.array.size - count:
             raise IndexError(f"elements {found} to {found + count - 1} of an array of {self.array.size}")
-        if count > 1 and found % ALIGNED:
-            raise ValueError(f"{count} elements at once from element {found} on, which is no multiple of {ALIGNED}")
+        if found % count:
+            raise ValueError(f"{count} elements at once from element {found} on, which is no multiple")
         return found
 
     def check(self, size):
@@ -65,6 +65,10 @@ def load4(place, index, size):
     return tuple(computed(place.array)(value) for value in place.array[first:first + 4])
 
 
+def load4_if(place, index, wanted, array, size):
+    return load4(place, index, size) if wanted else tuple(0 * value for value in load4(array, 0, size))
+
+
 def store(place, index, value, size):
     place.check(size)
     place.array[place.at(index)] = value
@@ -74,6 +78,12 @@ def store4(place, index, values, size):
     place.check(size)
     first = place.at(index, 4)
     place.array[first:first + 4] = values
+
+
+def store2(place, index, first, second, size):
+    place.check(size)
+    position = place.at(index, 2)
+    place.array[position:position + 2] = first, second
 
 
 def integer(place, index):
@@ -183,3 +193,17 @@ def slide(sums, place, offset, h, height, w, width, weights, r, s, step, py, siz
                 y, x = i + p * step, j
                 sums[p] += weight * load_if(place, offset + y * width + x, inside(h + y, height) and
                                             inside(w + x, width), size)
+
+
+def tf32(value):
+    # To the nearest, ties away from zero.
+    return ((np.float32(value).view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def multiply_tensor(sums, a, first_a, step_a, b, first_b, step_b, lane, depth, rows, columns):
+    for at in range(rows * columns // 32):
+        square, c = divmod(at, 4)
+        row = square // (columns // 8) * 16 + lane // 4 + 8 * (c // 2)
+        column = square % (columns // 8) * 8 + 2 * (lane % 4) + c % 2
+        for k in range(depth):
+            sums[at] += a[first_a + k * step_a + row] * b[first_b + k * step_b + column]

@@ -39,6 +39,7 @@ from fastconv.backends.cuda.words import (
     load,
     load_if,
     multiply,
+    multiply_tensor,
     put,
     registers,
     shared,
@@ -47,39 +48,47 @@ from fastconv.backends.cuda.words import (
     store,
     take,
     take4,
+    tf32,
     whole,
 )
 
 
 @cache
-def tile(bm, bn, bk, tm, tn, size, axes, wide, out):
-    """The kernel with blocks of bm x bn, steps of bk pixels and tm x tn a thread.
+def tile(bm, bn, bk, tm, tn, size, axes, wide, out, tensor=0):
+    """The kernel with blocks of bm x bn, steps of bk pixels and tm x tn a thread, or, of tensor cores, a warp.
 
     Parameters
     ----------
-    size, axes, wide
+    size, axes, wide, tensor
         As of `fastconv.backends.cuda.gather.tile`.
     out : int
         Bytes of an element of the sums: those of a workspace where there are several to add up.
     """
-    BM, BN, BK, TM, TN, BYTES, AXES, WIDE, OUT = bm, bn, bk, tm, tn, size, axes, wide, out
+    BM, BN, BK, TM, TN, BYTES, AXES, WIDE, OUT, TENSOR = bm, bn, bk, tm, tn, size, axes, wide, out, tensor
     KEPT = max(BYTES, 4)
-    THREADS, ACROSS = BM // TM * (BN // TN), BN // TN
-    # Four elements more a row, or the 16 pixels of a line would all go to the same two banks.
-    LEFT_ROW, RIGHT_ROW = BM + 4, BN + 4
+    THREADS, ACROSS = BM // TM * (BN // TN) * (32 if TENSOR else 1), BN // TN
+    # Four elements more a row, or the 16 pixels of a line would all go to the same two banks; `multiply_tensor` says
+    # why eight.
+    MORE = 8 if TENSOR else 4
+    LEFT_ROW, RIGHT_ROW = BM + MORE, BN + MORE
     LEFT, RIGHT = BK * LEFT_ROW, BK * RIGHT_ROW
     LEFT_CELLS, RIGHT_CELLS = 2 * LEFT * KEPT // 16, 2 * RIGHT * KEPT // 16
     LINES = THREADS // BK
     OF_LEFT, OF_RIGHT = BM // LINES, BN // LINES
-    SUMS = TM * TN
+    SUMS = TM * TN // (32 if TENSOR else 1)
     NEXT_ROWS, NEXT_COLUMNS = BM // (TM // 4), BN // (TN // 4)
+    SQUARES_DOWN, SQUARES_ACROSS = TM // 16, TN // 8
 
     def kernel(x, dy, sums_of, phase, taps, first_block):
         left = shared(cuda.shared.array(LEFT_CELLS, jit.COMPLEX), KEPT)
         right = shared(cuda.shared.array(RIGHT_CELLS, jit.COMPLEX), KEPT)
         thread = whole(cuda.threadIdx.x, 0)
         lane, line = whole(thread % BK, 0), whole(thread // BK, 0)
-        tx, ty = whole(thread % ACROSS * 4, 0), whole(thread // ACROSS * 4, 0)
+        if TENSOR:
+            own, warp = whole(thread % 32, 0), whole(thread // 32, 0)
+            tx, ty = whole(warp % ACROSS * TN, 0), whole(warp // ACROSS * TM, 0)
+        else:
+            tx, ty = whole(thread % ACROSS * 4, 0), whole(thread // ACROSS * 4, 0)
         # Blocks of the same pixels come together: what one reads, the others find in the cache.
         block = first_block + cuda.blockIdx.x
         rest = block // field(phase, BLOCKS_COLUMNS)
@@ -123,32 +132,55 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, out):
                 put(next_right, i, load_if(place, offset, wanted, BYTES))
             if step >= 0:
                 half = whole(step % 2, 0)
-                multiply(sums, left, whole(half * LEFT + ty, 0), LEFT_ROW, right, whole(half * RIGHT + tx, 0),
-                         RIGHT_ROW, BK, TM, TN)
+                if TENSOR:
+                    multiply_tensor(sums, left, whole(half * LEFT + ty, 0), LEFT_ROW, right,
+                                    whole(half * RIGHT + tx, 0), RIGHT_ROW, own, BK, TM, TN)
+                else:
+                    multiply(sums, left, whole(half * LEFT + ty, 0), LEFT_ROW, right, whole(half * RIGHT + tx, 0),
+                             RIGHT_ROW, BK, TM, TN)
             half = whole((step + 1) % 2, 0)
             for i in range(OF_LEFT):
-                put(left, whole(half * LEFT + lane * LEFT_ROW + line + i * LINES, 0), take(next_left, i))
+                value = take(next_left, i)
+                if TENSOR:
+                    value = tf32(value)
+                put(left, whole(half * LEFT + lane * LEFT_ROW + line + i * LINES, 0), value)
             for i in range(OF_RIGHT):
-                put(right, whole(half * RIGHT + lane * RIGHT_ROW + line + i * LINES, 0), take(next_right, i))
+                value = take(next_right, i)
+                if TENSOR:
+                    value = tf32(value)
+                put(right, whole(half * RIGHT + lane * RIGHT_ROW + line + i * LINES, 0), value)
             cuda.syncthreads()
 
         columns, groups_rows = late(phase, COLUMNS), late(phase, TARGET_IMAGE) // late(phase, TARGET_CHANNEL)
         base = shift(sums_of, (part * groups_rows + group * rows) * columns, OUT)
-        for i in range(TM):
-            m = whole(first_row + i // 4 * NEXT_ROWS + ty + i % 4, WIDE)
-            if m < rows:
-                at = shift(base, m * columns, OUT)
-                for j in range(0, TN, 4):
-                    column = whole(first_column + j // 4 * NEXT_COLUMNS + tx, WIDE)
-                    v0, v1, v2, v3 = take4(sums, i * TN + j)
-                    if column < columns:
-                        store(at, column, v0, OUT)
-                    if column + 1 < columns:
-                        store(at, column + 1, v1, OUT)
-                    if column + 2 < columns:
-                        store(at, column + 2, v2, OUT)
-                    if column + 3 < columns:
-                        store(at, column + 3, v3, OUT)
+        if TENSOR:
+            for i in range(2 * SQUARES_DOWN):
+                m = whole(first_row + ty + i * 8 + own // 4, WIDE)
+                if m < rows:
+                    at = shift(base, m * columns, OUT)
+                    for j in range(SQUARES_ACROSS):
+                        column = whole(first_column + tx + j * 8 + own % 4 * 2, WIDE)
+                        c = 4 * (i // 2 * SQUARES_ACROSS + j) + i % 2 * 2
+                        if column < columns:
+                            store(at, column, take(sums, c), OUT)
+                        if column + 1 < columns:
+                            store(at, column + 1, take(sums, c + 1), OUT)
+        else:
+            for i in range(TM):
+                m = whole(first_row + i // 4 * NEXT_ROWS + ty + i % 4, WIDE)
+                if m < rows:
+                    at = shift(base, m * columns, OUT)
+                    for j in range(0, TN, 4):
+                        column = whole(first_column + j // 4 * NEXT_COLUMNS + tx, WIDE)
+                        v0, v1, v2, v3 = take4(sums, i * TN + j)
+                        if column < columns:
+                            store(at, column, v0, OUT)
+                        if column + 1 < columns:
+                            store(at, column + 1, v1, OUT)
+                        if column + 2 < columns:
+                            store(at, column + 2, v2, OUT)
+                        if column + 3 < columns:
+                            store(at, column + 3, v3, OUT)
     return jit.kernel(kernel)
 
 
