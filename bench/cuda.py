@@ -25,6 +25,7 @@ from bench.cases import CONV_CORNERS, POOL_CORNERS, POOLS, SUITE, Conv, by_name
 from bench.cuda_report import Machine, Row
 from bench.environment import ROOT
 
+DEVICE = "cuda"
 BATCH = 64
 RESULTS = ROOT / "bench" / "RESULTS_CUDA.md"
 QUICK = ("lab7_2", "resnet_28", "pointwise_a", "mobile_dw3", "max_112")
@@ -54,6 +55,13 @@ def missing():
 
 # The two sides, on torch's tensors
 
+def kernels():
+    """The kernels that are validated and timed."""
+    from fastconv.backends import cuda
+
+    return cuda
+
+
 def view(tensor):
     """A tensor as the kernels take it."""
     from fastconv.backends.cuda.jit import cuda
@@ -65,37 +73,35 @@ def tensors(case, dtype):
     """{name: tensor} of arguments and results, of the contract's shapes, the results NaN."""
     import torch
 
-    g, generator = case.geometry(), torch.Generator("cuda").manual_seed(1)
+    g, generator = case.geometry(), torch.Generator(DEVICE).manual_seed(1)
 
     def normal(*shape):
-        return torch.randn(shape, generator=generator, device="cuda", dtype=torch.float32).to(dtype)
+        return torch.randn(shape, generator=generator, device=DEVICE, dtype=torch.float32).to(dtype)
 
     def empty(*shape):
-        return torch.full(shape, math.nan, device="cuda", dtype=dtype)
+        return torch.full(shape, math.nan, device=DEVICE, dtype=dtype)
 
     found = {"x": normal(*g.x_shape), "dy": normal(*g.y_shape), "y": empty(*g.y_shape), "dx": empty(*g.x_shape)}
     if isinstance(case, Conv):
         found |= {"w": normal(*g.w_shape), "b": normal(g.k), "dw": empty(*g.w_shape), "db": empty(g.k)}
     elif case.op == "max":
-        found["indices"] = torch.full(g.y_shape, -1, device="cuda", dtype=torch.int64)
+        found["indices"] = torch.full(g.y_shape, -1, device=DEVICE, dtype=torch.int64)
     return found
 
 
 def our_calls(case, t):
     """{pass: (a call without arguments, the names of its results)} of our kernels."""
-    from fastconv.backends import cuda as kernels
-
-    g, v = case.geometry(), {name: view(tensor) for name, tensor in t.items()}
+    k, g, v = kernels(), case.geometry(), {name: view(tensor) for name, tensor in t.items()}
     if isinstance(case, Conv):
-        return {"forward": (lambda: kernels.conv_forward(v["x"], v["w"], v["b"], v["y"], g), ("y",)),
-                "input gradient": (lambda: kernels.conv_backward_input(v["dy"], v["w"], v["dx"], g), ("dx",)),
-                "weight gradient": (lambda: kernels.conv_backward_weight(v["x"], v["dy"], v["dw"], v["db"], g),
+        return {"forward": (lambda: k.conv_forward(v["x"], v["w"], v["b"], v["y"], g), ("y",)),
+                "input gradient": (lambda: k.conv_backward_input(v["dy"], v["w"], v["dx"], g), ("dx",)),
+                "weight gradient": (lambda: k.conv_backward_weight(v["x"], v["dy"], v["dw"], v["db"], g),
                                     ("dw", "db"))}
     if case.op == "max":
-        return {"forward": (lambda: kernels.max_pool_forward(v["x"], v["y"], v["indices"], g), ("y", "indices")),
-                "backward": (lambda: kernels.max_pool_backward(v["dy"], v["indices"], v["dx"], g), ("dx",))}
-    return {"forward": (lambda: kernels.avg_pool_forward(v["x"], v["y"], g), ("y",)),
-            "backward": (lambda: kernels.avg_pool_backward(v["dy"], v["dx"], g), ("dx",))}
+        return {"forward": (lambda: k.max_pool_forward(v["x"], v["y"], v["indices"], g), ("y", "indices")),
+                "backward": (lambda: k.max_pool_backward(v["dy"], v["indices"], v["dx"], g), ("dx",))}
+    return {"forward": (lambda: k.avg_pool_forward(v["x"], v["y"], g), ("y",)),
+            "backward": (lambda: k.avg_pool_backward(v["dy"], v["dx"], g), ("dx",))}
 
 
 def their_calls(case, t):
@@ -182,12 +188,11 @@ def against_loops(case, dtype):
 def _patches(case, t, g, dtype):
     import torch
 
-    from fastconv.backends import cuda as kernels
     from fastconv.backends import loops
 
-    cols = torch.full(g.cols_shape, math.nan, device="cuda", dtype=t["x"].dtype)
-    kernels.im2col(view(t["x"]), view(cols), g)
-    kernels.col2im(view(cols), view(t["dx"]), g)
+    cols = torch.full(g.cols_shape, math.nan, device=DEVICE, dtype=t["x"].dtype)
+    kernels().im2col(view(t["x"]), view(cols), g)
+    kernels().col2im(view(cols), view(t["dx"]), g)
     exact_cols, exact_dx = np.empty(g.cols_shape), np.empty(g.x_shape)
     loops.im2col(t["x"].double().cpu().numpy(), exact_cols, g)
     loops.col2im(exact_cols, exact_dx, g)
@@ -320,10 +325,10 @@ def machine():
     """The device's own limits, measured."""
     import torch
 
-    a, b = torch.randn(2, 1 << 28, device="cuda")
+    a, b = torch.randn(2, 1 << 28, device=DEVICE)
     (seconds,) = median_times([lambda: a.copy_(b)], 0.3)
     copy = 2 * b.numel() * b.element_size() / seconds
-    a, rates = torch.randn(8192, 8192, device="cuda"), []
+    a, rates = torch.randn(8192, 8192, device=DEVICE), []
     for allowed in (False, True):
         with _tensor_cores(allowed):
             (seconds,) = median_times([lambda: a @ a], 0.3)
@@ -383,7 +388,7 @@ def main(arguments=None):
     failures = []
     for dtype, case in tqdm(corners(), desc="corners", unit="case"):
         failures += against_loops(case, dtype)
-    device, rows = machine(), []
+    limits, rows = machine(), []
     for mode, level in (("float32", "highest"), ("tensor cores", "medium")):
         fastconv.set_float32_precision(level)
         for case in tqdm(chosen, desc=mode, unit="case"):
@@ -397,11 +402,11 @@ def main(arguments=None):
             rows += more
             failures += wrong
             torch.cuda.empty_cache()
-    text = cuda_report.page(rows, device, failures)
+    text = cuda_report.page(rows, limits, failures)
     print(text)
     if not options.quick and not options.case:
         RESULTS.write_text(text, encoding="utf-8")
-        cuda_report.roofline(rows, device, RESULTS.with_name(cuda_report.ROOFLINE))
+        cuda_report.roofline(rows, limits, RESULTS.with_name(cuda_report.ROOFLINE))
     return 1 if failures else 0
 
 

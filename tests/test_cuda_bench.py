@@ -2,12 +2,16 @@
 
 import math
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from bench import cuda, cuda_registers, cuda_report
 from bench.cases import POOLS, SUITE, Conv, by_name
 from bench.cuda_report import Machine, Row, geometric_mean
+from bench.implementations import reduced
+from fastconv.backends import KERNELS, tensordot
 
 MACHINE = Machine({"GPU": "a model"}, copy=4e12, float32=50e12, tensor=400e12, host=31.25e-6)
 
@@ -106,6 +110,78 @@ def test_traffic():
 def test_every_case_has_a_kind():
     assert cuda.kind(by_name("mobile_dw3")) == cuda.kind(by_name("resnext_g32")) == "few channels"
     assert [cuda.kind(case) for case in SUITE].count("convolution") == len(SUITE) - 3
+
+
+# The benchmark itself, on the host, with NumPy's kernels in the place of ours and no clock
+
+@pytest.fixture
+def on_the_host(monkeypatch):
+    def halves(name):
+        def run(*arguments):
+            *arrays, g = arguments
+            wide = [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in arrays]
+            getattr(tensordot, name)(*wide, g)
+            for a, result in zip(arrays, wide, strict=True):
+                if a is not result:
+                    a[...] = result
+        return run
+
+    monkeypatch.setattr(cuda, "DEVICE", "cpu")
+    monkeypatch.setattr(cuda, "view", lambda tensor: None if tensor is None else tensor.detach().numpy())
+    monkeypatch.setattr(cuda, "kernels", lambda: SimpleNamespace(**{name: halves(name) for name in KERNELS}))
+    monkeypatch.setattr(cuda, "median_times", lambda calls, seconds: [0.5 * (i + 1) for i, _ in enumerate(calls)])
+    monkeypatch.setattr(cuda, "machine", lambda: MACHINE)
+    monkeypatch.setattr(cuda, "missing", lambda: None)
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("case", [*SUITE, *POOLS], ids=str)
+def test_rows(case):
+    """Every case of the suite, made small: both sides agree, and each pass is a row."""
+    rows, wrong = cuda.rows_of(reduced(case), "float32", 0)
+    assert wrong == []
+    assert [row.what for row in rows] == (list(cuda_report.PASSES) if isinstance(case, Conv) else
+                                          ["forward", "backward"])
+    assert all(row.ratio == 2 and row.error < 1e-6 and row.bytes > 0 for row in rows)
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_wrong_results_are_not_timed(monkeypatch):
+    case = reduced(by_name("resnet_28"))
+    right = cuda.kernels()
+
+    def wrong(x, w, bias, y, g):
+        right.conv_forward(x, w, bias, y, g)
+        y[0, 0, 0, 0, 0] += 1
+
+    monkeypatch.setattr(cuda, "kernels", lambda: SimpleNamespace(**{**vars(right), "conv_forward": wrong}))
+    rows, sentences = cuda.rows_of(case, "float32", 0)
+    assert [row.what for row in rows] == ["input gradient", "weight gradient"]
+    assert len(sentences) == 1 and "forward: the error of y" in sentences[0]
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", ["2d_groups", "transposed_1d", "max_2d_overlap", "avg_2d_ceil"])
+def test_corners_against_the_loops(name, dtype):
+    assert cuda.against_loops(by_name(name), dtype) == []
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_the_whole_run(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(cuda, "corners", lambda: [("float32", by_name("2d_groups"))])
+    monkeypatch.setattr(cuda, "SUITE", [by_name("lab7_3")])
+    monkeypatch.setattr(cuda, "POOLS", [])
+    monkeypatch.setattr(cuda, "BATCH", 1)
+    monkeypatch.setattr(cuda, "RESULTS", tmp_path / "RESULTS_CUDA.md")
+    assert cuda.main([]) == 0
+    text = (tmp_path / "RESULTS_CUDA.md").read_text()
+    assert text.count("| lab7_3 | forward |") == 2
+    assert (tmp_path / "cuda_roofline.png").exists()
+    assert text in capsys.readouterr().out
+    monkeypatch.setattr(cuda, "LIMIT", -1)
+    assert cuda.main(["--case", "lab7_3"]) == 1
+    assert "lab7_3, float32: not timed, the -1 seconds were over" in capsys.readouterr().out
 
 
 # The table of registers
