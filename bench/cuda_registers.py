@@ -103,9 +103,13 @@ def every():
                 yield f"depthwise.strips {r}x{r} stride {step}{offsets}", size, threads, kernel, 7
             yield f"pool.im2col{offsets}", size, threads, pool.im2col(blocks.IM2COL_ROWS, threads, size, 3, wide), 5
             yield f"pool.max_forward{offsets}", size, threads, pool.max_forward(threads, size, wide), 5
+            for r in range(2, blocks.UNROLLED + 1):
+                kernel = pool.max_forward(threads, size, wide, r, r)
+                yield f"pool.max_forward {r}x{r}{offsets}", size, threads, kernel, 5
+            yield f"pool.avg_spread{offsets}", size, threads, pool.avg_spread(threads, size, wide), 4
             yield f"pool.avg_forward{offsets}", size, threads, pool.avg_forward(threads, size, wide), 4
             yield f"pool.avg_backward{offsets}", size, threads, pool.avg_backward(threads, size, 3, wide), 5
-        yield "gather.pack", size, threads, gather.pack(size), 4
+        yield "gather.pack", size, threads, gather.pack(size, 0), 4
         yield "weight.add_up", size, threads, weight.add_up(size), 3
         yield "weight.bias", size, blocks.BIAS_THREADS, weight.bias(blocks.BIAS_THREADS, size), 4
         yield "pool.max_backward", size, threads, pool.max_backward(threads, size), 5

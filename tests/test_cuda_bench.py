@@ -1,7 +1,6 @@
 """What of the CUDA benchmark needs no GPU: its page and plot, the table of registers, and what it says without one."""
 
 import math
-
 from types import SimpleNamespace
 
 import numpy as np

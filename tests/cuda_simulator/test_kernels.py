@@ -54,7 +54,7 @@ TILES = [Conv("tile", (2, 5, 4, 4), (6, 5, 3, 3), padding=1), Conv("tile_pointwi
          Conv("tile_groups_strides", (1, 10, 5, 3), (12, 5, 2, 3), stride=2, padding=1, groups=2)]
 POOLS = [by_name(name) for name in (
     "max_2d_ceil_padded", "max_2d_gaps", "max_2d_ceil_over_input", "max_1d", "max_3d_mixed", "avg_1d_ceil",
-    "avg_2d_ceil_pad_not_counted", "avg_2d_divisor", "avg_3d_mixed")]
+    "avg_2d_ceil_pad_not_counted", "avg_2d_divisor", "avg_3d_mixed", "avg_3d")]
 MAX_POOLS = [case for case in POOLS if case.op == "max"]
 
 

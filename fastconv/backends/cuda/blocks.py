@@ -32,6 +32,7 @@ DIRECT = ((1, (1, 4)), (4, (4, 4)), (8, (8, 4)), (16, (16, 2)))
 DIRECT_WEIGHT = 9       # columns a block, at most: a 3 x 3 kernel's
 THREADS, BIAS_THREADS, IM2COL_ROWS = 128, 512, 16
 STRIP, LARGEST_STRIP = 4, 7
+UNROLLED = 3            # height and width of a pooling window, up to which its loops are unrolled
 
 if SIMULATED:
     # A Python thread stands for each thread.

@@ -101,8 +101,8 @@ def _conv(what, g, size, is_aligned, by_tensor, number):
     numbers = [elements, line[tables.ROWS_PADDED], line[tables.ROWS], len(found.taps), found.weight_row,
                found.weight_group]
     rounded = int(by_tensor and size == 4 and not strips and not shape)
-    packing = Packing(gather.pack(size, rounded), elements, Table(found.weights, what),
-                      Table(np.array(numbers, np.int64), what))
+    packing = Packing(gather.pack(size, int(found.wide or elements > tables.INT32), rounded), elements,
+                      Table(found.weights, what), Table(np.array(numbers, np.int64), what))
     return Plan(kernel, count, threads, Table(found.phases, what), Table(found.taps, what), number, packing)
 
 
@@ -207,8 +207,13 @@ def avg_pool_forward(x, y, g):
 
 def avg_pool_backward(dy, dx, g):
     """dx from dy."""
-    plan = _pool("avg_backward", g, dy.dtype.itemsize, device())
-    launch(plan.kernel, plan.blocks, plan.threads, address(dy), address(dx), plan.phases.address, plan.taps.address)
+    if tables.side_by_side(g):
+        plan = _pool("avg_spread", g, dy.dtype.itemsize, device())
+        launch(plan.kernel, plan.blocks, plan.threads, address(dy), address(dx), plan.phases.address)
+    else:
+        plan = _pool("avg_backward", g, dy.dtype.itemsize, device())
+        launch(plan.kernel, plan.blocks, plan.threads, address(dy), address(dx), plan.phases.address,
+               plan.taps.address)
 
 
 @lru_cache(maxsize=PLANS)
@@ -218,7 +223,10 @@ def _pool(what, g, size, number):
     line, wide = found.phases[0], int(found.wide)
     if what == "avg_backward":
         kernel = pool.avg_backward(blocks.THREADS, size, found.axes, wide)
+    elif what == "max_forward":
+        unrolled = g.kernel[1:] if max(g.kernel[1:]) <= blocks.UNROLLED else ()
+        kernel = pool.max_forward(blocks.THREADS, size, wide, *unrolled)
     else:
-        kernel = (pool.max_forward if what == "max_forward" else pool.avg_forward)(blocks.THREADS, size, wide)
+        kernel = getattr(pool, what)(blocks.THREADS, size, wide)
     return Plan(kernel, int(line[tables.PHASES] * line[tables.BLOCKS_PIXELS]), blocks.THREADS,
                 Table(found.phases, what), Table(found.taps, what), number)

@@ -45,6 +45,7 @@ from fastconv.backends.cuda.tables import (
     TOTAL,
 )
 from fastconv.backends.cuda.words import (
+    divided,
     entry,
     field,
     given,
@@ -346,22 +347,24 @@ def direct(tm, px, threads, size, axes, wide, weighted=1):
 
 
 @cache
-def pack(size, tensor=0):
+def pack(size, wide, tensor=0):
     """The kernel that lays weights out as the kernels above read them: packed[group, q, m], zero where there is none.
 
     It takes the weights, the packed ones, where the weight of each q stands for m = 0, and a few sizes. With `tensor`
     it rounds them for the tensor cores.
     """
-    BYTES, KEPT, TENSOR = size, max(size, 4), tensor
+    BYTES, KEPT, WIDE, TENSOR = size, max(size, 4), wide, tensor
 
     def kernel(weights, packed, places, numbers):
-        elements, rows_padded, rows = field(numbers, 0), field(numbers, 1), field(numbers, 2)
-        lines, of_row, of_group = field(numbers, 3), field(numbers, 4), field(numbers, 5)
+        elements, of_row, of_group = field(numbers, 0), field(numbers, 4), field(numbers, 5)
+        rows_padded, lines = field(numbers, 1), field(numbers, 3)
+        rows = field(numbers, 2)
         first = cuda.blockIdx.x * whole(cuda.blockDim.x, 1) + cuda.threadIdx.x
         for element in range(first, elements, cuda.gridDim.x * whole(cuda.blockDim.x, 1)):
-            line = element // rows_padded
+            # Divisions of 32 bits take a fifth of the instructions.
+            line = divided(element, rows_padded, WIDE)
             m = element - line * rows_padded
-            group = line // lines
+            group = divided(line, lines, WIDE)
             at = field(places, line - group * lines)
             wanted = (at >= 0) & (m < rows)
             weight = load_if(weights, group * of_group + at + m * of_row, wanted, BYTES)

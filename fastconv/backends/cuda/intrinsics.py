@@ -297,6 +297,20 @@ def _parts(builder, phase, pixel, wide):
 
 
 @intrinsic
+def divided(typingctx, value, divisor, wide):
+    """``value // divisor`` of integers that are not negative, and, unless `wide`, fit 31 bits."""
+    if not literal(wide):
+        return None
+
+    def generate(context, builder, signature, args):
+        if wide.literal_value:
+            return builder.udiv(*args[:2])
+        return builder.zext(builder.udiv(*(builder.trunc(arg, INT) for arg in args[:2])), LONG)
+
+    return types.int64(types.int64, types.int64, wide), generate
+
+
+@intrinsic
 def split(typingctx, phase, pixel, wide):
     """(image, depth, height, width) of a pixel of a phase, by `tables.reciprocal`, or, if `wide`, by division."""
     if not literal(wide):

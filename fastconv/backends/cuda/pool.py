@@ -84,9 +84,12 @@ def im2col(rows, threads, size, axes, wide):
 
 
 @cache
-def max_forward(threads, size, wide):
-    """The kernel of maximum pooling: values and, where wanted, indices, in one pass."""
-    THREADS, BYTES, WIDE = threads, size, wide
+def max_forward(threads, size, wide, r=0, s=0):
+    """The kernel of maximum pooling: values and, where wanted, indices, in one pass.
+
+    `r` and `s` are the window's height and width, for which its loops are unrolled; 0 if those are in the table alone.
+    """
+    THREADS, BYTES, WIDE, R, S = threads, size, wide, r, s
 
     def kernel(x, y, indices, phase, first_block):
         pixel = whole((first_block + cuda.blockIdx.x) * THREADS + cuda.threadIdx.x, WIDE)
@@ -103,10 +106,10 @@ def max_forward(threads, size, wide):
             for t in range(field(phase, KERNEL)):
                 at_d = whole(d + t * field(phase, DILATION), WIDE)
                 if inside(at_d, depth):
-                    for r in range(field(phase, KERNEL + 1)):
+                    for r in range(R if R else field(phase, KERNEL + 1)):
                         at_h = whole(h + r * field(phase, DILATION + 1), WIDE)
                         if inside(at_h, height):
-                            for s in range(field(phase, KERNEL + 2)):
+                            for s in range(S if S else field(phase, KERNEL + 2)):
                                 at_w = whole(w + s * field(phase, DILATION + 2), WIDE)
                                 if inside(at_w, width):
                                     at = whole((at_d * height + at_h) * width + at_w, WIDE)
@@ -188,6 +191,37 @@ def avg_forward(threads, size, wide):
                 counted = field(phase, COUNTED)
                 count = (reach(d, phase, 0, counted) * reach(h, phase, 1, counted) * reach(w, phase, 2, counted))
             store(y, pixel, take(total, 0) / floating(count, KEPT), BYTES)
+    return jit.kernel(kernel)
+
+
+@cache
+def avg_spread(threads, size, wide):
+    """The kernel of its gradient where windows lie side by side, whole: an output writes to all of its window.
+
+    The last one along an axis also empties what no window holds.
+    """
+    THREADS, BYTES, WIDE, KEPT = threads, size, wide, max(size, 4)
+
+    def kernel(dy, dx, phase, first_block):
+        pixel = whole((first_block + cuda.blockIdx.x) * THREADS + cuda.threadIdx.x, WIDE)
+        if pixel < field(phase, TOTAL):
+            n, d, h, w = split(phase, pixel, WIDE)
+            part = load(dy, pixel, BYTES) / floating(field(phase, DIVISOR), KEPT)
+            depth, height = whole(field(phase, SIZE), WIDE), whole(field(phase, SIZE + 1), WIDE)
+            width = whole(field(phase, SIZE + 2), WIDE)
+            step_d, step_h = whole(field(phase, STEP), WIDE), whole(field(phase, STEP + 1), WIDE)
+            step_w = whole(field(phase, STEP + 2), WIDE)
+            begin_d, begin_h, begin_w = whole(d * step_d, WIDE), whole(h * step_h, WIDE), whole(w * step_w, WIDE)
+            of_d, of_h, of_w = begin_d + step_d, begin_h + step_h, begin_w + step_w
+            place = shift(dx, n * field(phase, SOURCE_IMAGE), BYTES)
+            for i in range(begin_d, depth if depth - of_d < step_d else of_d):
+                for j in range(begin_h, height if height - of_h < step_h else of_h):
+                    row = whole((i * height + j) * width, WIDE)
+                    for k in range(begin_w, width if width - of_w < step_w else of_w):
+                        if i < of_d and j < of_h and k < of_w:
+                            store(place, whole(row + k, WIDE), part, BYTES)
+                        else:
+                            store(place, whole(row + k, WIDE), 0.0, BYTES)
     return jit.kernel(kernel)
 
 

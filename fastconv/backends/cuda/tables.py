@@ -187,8 +187,22 @@ def _with_windows(tables, g):
     for first, values in ((KERNEL, g.kernel), (DILATION, g.dilation), (WINDOW_STEP, g.stride), (WINDOW_SIZE, g.input),
                           (BEFORE, [pair[0] for pair in g.padding]), (AFTER, [pair[1] for pair in g.padding])):
         lines[:, first:first + 3] = values
-    lines[:, DIVISOR], lines[:, COUNTED] = g.divisor, g.count_include_pad
+    lines[:, COUNTED] = g.count_include_pad
+    lines[:, DIVISOR] = g.divisor
+    if not g.divisor and whole_windows(g):
+        lines[:, DIVISOR] = math.prod(g.kernel)
     return tables
+
+
+def whole_windows(g):
+    """Whether every window of a pooling counts all of its elements."""
+    return all((o - 1) * s + k <= i + before + after and (g.count_include_pad or before == after == 0)
+               for o, s, k, i, (before, after) in zip(g.output, g.stride, g.kernel, g.input, g.padding, strict=True))
+
+
+def side_by_side(g):
+    """Whether the windows of a pooling lie side by side, from the first element on, and are whole."""
+    return g.stride == g.kernel and not any(map(any, g.padding)) and whole_windows(g)
 
 
 def _gather(n, groups, axes, source, target, kernel, channels, rows, blocks, weight_channel, weight_row, weight_group,

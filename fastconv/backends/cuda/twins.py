@@ -107,6 +107,10 @@ def inside(position, size):
     return 0 <= position < size
 
 
+def divided(value, divisor, wide):
+    return whole(value, wide) // whole(divisor, wide)
+
+
 def split(phase, pixel, wide):
     parts = []
     for name in (tables.PIXELS, tables.PLANE, tables.ROW):
