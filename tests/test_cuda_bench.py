@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench import cuda, cuda_registers, cuda_report
+from bench import cuda, cuda_registers, cuda_report, cuda_tiles
 from bench.cases import POOLS, SUITE, Conv, by_name
 from bench.cuda_report import Machine, Row, geometric_mean
 from bench.implementations import reduced
 from fastconv.backends import KERNELS, tensordot
+from fastconv.backends.cuda import blocks
 
 MACHINE = Machine({"GPU": "a model"}, copy=4e12, float32=50e12, tensor=400e12, host=31.25e-6)
 
@@ -181,6 +182,18 @@ def test_the_whole_run(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(cuda, "LIMIT", -1)
     assert cuda.main(["--case", "lab7_3"]) == 1
     assert "lab7_3, float32: not timed, the -1 seconds were over" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_times_of_tiles(capsys, monkeypatch):
+    monkeypatch.setattr(cuda, "BATCH", 1)
+    monkeypatch.setattr(cuda_tiles, "SUITE", [by_name("lab7_3"), by_name("mobile_dw3")])
+    before = dict(blocks.GATHER), dict(blocks.WEIGHT)
+    assert cuda_tiles.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"lab7_3, {what}" for what in cuda_report.PASSES]
+    assert lines[0].startswith("lab7_3, forward: table* 500.000; 128x128x8x8x8 500.000, 64x128")
+    assert before == (blocks.GATHER, blocks.WEIGHT)
 
 
 # The table of registers

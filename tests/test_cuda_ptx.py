@@ -201,7 +201,7 @@ def test_tiles_of_doubles(device, monkeypatch):
         check(device, RAGGED, "float64")
 
 
-@pytest.mark.parametrize("case", [WHOLE, RAGGED] if EVERY else [RAGGED], ids=str)
+@pytest.mark.parametrize("case", [WHOLE, RAGGED, POINTWISE] if EVERY else [RAGGED], ids=str)
 @pytest.mark.parametrize("which", TENSOR_TILES)
 def test_tensor_cores(device, monkeypatch, which, case):
     """Their products of halves are exact, and of float32 those of its first 11 bits."""
