@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tqdm import tqdm
 from bench import cuda_report
 from bench.cases import CONV_CORNERS, POOL_CORNERS, POOLS, SUITE, Conv, by_name
 from bench.cuda_report import Machine, Row
-from bench.environment import ROOT
+from bench.environment import ROOT, numba_cache_dir
 
 DEVICE = "cuda"
 BATCH = 64
@@ -417,4 +418,5 @@ def _batch(case):
 
 
 if __name__ == "__main__":
+    os.environ["NUMBA_CACHE_DIR"] = numba_cache_dir()  # read when Numba is first imported
     sys.exit(main())
