@@ -264,7 +264,21 @@ class _Block:
         np.minimum.at(whole, positions // 4, self.read(operands[2], "s32", now))
 
     def do_mov(self, operation, operands, now):
-        self.write(operands[0], self.read(operands[1], operation[-1], now), now)
+        to, from_ = ([name.strip() for name in operand.strip("{}").split(",")] for operand in operands)
+        if len(to) == len(from_):
+            self.write(operands[0], self.read(operands[1], operation[-1], now), now)
+            return
+        # A register taken apart, or put together, lower bits first.
+        parts = max(len(to), len(from_))
+        unsigned = f"u{np.dtype(TYPES[operation[-1]]).itemsize // parts}"
+        if len(to) > 1:
+            bits = np.ascontiguousarray(self.read(from_[0], operation[-1], now)).view(unsigned).reshape(-1, parts)
+            for name, part in zip(to, bits.T, strict=True):
+                self.write(name, np.ascontiguousarray(part), now)
+        else:
+            kind = "b" + str(8 * np.dtype(unsigned).itemsize)
+            bits = np.stack([self.read(name, kind, now) for name in from_], axis=1)
+            self.write(to[0], np.ascontiguousarray(bits).view(TYPES[operation[-1]]).ravel(), now)
 
     def _both(self, operation, operands, now, function):
         kind = operation[-1]
