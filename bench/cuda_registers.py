@@ -1,6 +1,6 @@
 """Compile every CUDA kernel without a GPU, and record what a thread and a block of it take.
 
-    python -m bench.cuda_registers
+    python -m bench.cuda_registers [--only FORM]
 
 writes bench/CUDA_KERNELS.md. It needs a CUDA toolkit (NVVM and ptxas), no GPU. A kernel that spills registers to memory
 is an error: its loop would wait for memory at every step.
@@ -8,6 +8,7 @@ is an error: its loop would wait for memory at every step.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import shutil
@@ -180,12 +181,23 @@ def recorded():
     return version, sources, rows
 
 
-def main():
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Compile every CUDA kernel and record what it takes.")
+    parser.add_argument("--only", default="", metavar="FORM",
+                        help="compile only kernels whose name begins so, such as pool.max; the others, unchanged, keep "
+                             "what was recorded")
+    options = parser.parse_args(arguments)
     if not available():
         print("a CUDA toolkit is needed: NVVM, where Numba finds it (CUDA_HOME), and ptxas on the PATH")
         return 1
-    kernels = tqdm(list(every()), unit="kernel", disable=None)
-    rows = [measured(*one, capability) for one in kernels for capability in CAPABILITIES]
+    before = {(row.kernel, row.type, row.target): row for row in recorded()[2]} if options.only else {}
+    rows = []
+    for one in tqdm(list(every()), unit="kernel", disable=None):
+        for capability in CAPABILITIES:
+            kept = before.get((one[0], TYPES[one[1]], "sm_{}{}".format(*capability)))
+            if kept is None or one[0].startswith(options.only):
+                kept = measured(*one, capability)
+            rows.append(kept)
     TABLE.write_text(page(rows, assembler(), digest()), encoding="utf-8")
     for row in rows:
         if row.spills or not row.fits:

@@ -151,6 +151,8 @@ def max_backward(threads, size):
         for first in range(0, outputs, THREADS):
             waits = first + thread < outputs
             at = integer(chosen, first + thread) if waits else whole(0, 1)
+            # The host does not look at indices in device memory: one beyond the map is left out.
+            waits = waits and at >= 0 and at < inputs
             slot = at % CLAIMS
             while cuda.syncthreads_count(whole(waits, 0)) > 0:
                 if waits:
