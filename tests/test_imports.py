@@ -15,7 +15,7 @@ ORDER = (
     ("version", "extras", "files", "geometry"),
     ("sampling",),
     ("backends", "config"),
-    ("checks",),
+    ("checks", "devices"),
     ("functional",),
     ("grad",),
     ("layers",),
@@ -30,7 +30,7 @@ RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 OUTSIDE = {
     "numba": ("backends.numba", "backends.cuda.jit"),
     "llvmlite": ("backends.numba", "backends.cuda.intrinsics"),
-    "array_api_compat": ("checks", "functional", "grad"),
+    "array_api_compat": ("checks", "devices", "functional", "grad"),
 }
 
 # What the extras bring, imported within functions only; torch by the comparison in the demo alone.
@@ -43,8 +43,8 @@ OPTIONAL = {
     "tqdm": ("backends.numba", "config", "demo", "training"),
 }
 
-HEAVY = ("Cython", "array_api_compat", "llvmlite", "matplotlib", "mlxtend", "numba", "onnxruntime", "pandas", "rich",
-         "safetensors", "scipy", "torch", "tqdm")
+HEAVY = ("Cython", "array_api_compat", "cupy", "llvmlite", "matplotlib", "mlxtend", "numba", "onnxruntime", "pandas",
+         "rich", "safetensors", "scipy", "torch", "tqdm")
 
 
 def modules():

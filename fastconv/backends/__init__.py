@@ -8,11 +8,12 @@ A backend is a module with these functions, inputs first, results last but for t
     max_pool_forward(x, y, indices, g)              max_pool_backward(dy, indices, dx, g)
     avg_pool_forward(x, y, g)                       avg_pool_backward(dy, dx, g)
 
-Arrays are C-contiguous, of one type (float32 or float64), with the shapes of `fastconv.geometry.Geometry`:
-x (N, C, D, H, W), w (K, C / groups, T, R, S), y (N, K, O, P, Q), cols (N, C * T * R * S, O * P * Q), bias and db (K,).
-``bias``, ``db`` and the ``indices`` of ``max_pool_forward`` may be None. ``indices`` are int64, flat within one
-(D, H, W) map, as torch's. Inputs may be read-only. No array is empty. Every element of a result is written, whatever
-it held before; nothing else is. Kernels validate nothing, raise nothing and keep no reference to an array.
+Arrays are C-contiguous, of one type (float32 or float64; for "cuda" also float16), in one memory (the host's; for
+"cuda" that of one device), with the shapes of `fastconv.geometry.Geometry`: x (N, C, D, H, W), w (K, C / groups, T, R,
+S), y (N, K, O, P, Q), cols (N, C * T * R * S, O * P * Q), bias and db (K,). ``bias``, ``db`` and the ``indices`` of
+``max_pool_forward`` may be None. ``indices`` are int64, flat within one (D, H, W) map, as torch's. Inputs may be
+read-only. No array is empty. Every element of a result is written, whatever it held before; nothing else is. Kernels
+validate nothing, raise nothing and keep no reference to an array.
 
 A NaN in a pooling window wins, the last one of several, as in torch; ties go to the first element; the argmax of a
 window of -inf is its first element inside the input.
@@ -25,21 +26,25 @@ import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import numpy as np
+
 KERNELS = ("im2col", "col2im", "conv_forward", "conv_backward_input", "conv_backward_weight", "max_pool_forward",
            "max_pool_backward", "avg_pool_forward", "avg_pool_backward")
 
-# Fastest first: the automatic choice is the first that loads.
-NAMES = ("numba", "cython", "tensordot", "loops")
+# Fastest first: the automatic choice is the first that loads. It is never "cuda", to which NumPy arrays must be copied.
+NAMES = ("numba", "cython", "tensordot", "loops", "cuda")
 
 INSTALL = {"numba": "install it with `pip install numba`",
            "cython": "build it, with a C compiler present: `pip install --force-reinstall --no-binary fastconv "
                      "fastconv`, or `pip install -e .` in a checkout",
            "tensordot": "install NumPy with `pip install numpy`",
-           "loops": "install NumPy with `pip install numpy`"}
+           "loops": "install NumPy with `pip install numpy`",
+           "cuda": "it needs an NVIDIA GPU, its driver, and what `pip install \"fastconv[cuda]\"` installs"}
 
 _override = ContextVar("fastconv_backend", default=None)
 _chosen = None
 _loaded = {}
+_hosting = {}
 
 
 class BackendUnavailable(ImportError):
@@ -61,26 +66,55 @@ def get(name):
         if name not in NAMES:
             raise ValueError(f"there is no backend {name!r}; expected one of {', '.join(map(repr, NAMES))}")
         try:
-            module = _loaded[name] = importlib.import_module(f"fastconv.backends.{name}")
+            module = importlib.import_module(f"fastconv.backends.{name}")
+            # That of "cuda" can be imported, and its kernels compiled, where there is no GPU to run them.
+            getattr(module, "check", lambda: None)()
         except BackendUnavailable:
             raise
         except ImportError as error:
             raise BackendUnavailable(f"backend {name!r} cannot run here: {error}; {INSTALL[name]}") from error
+        _loaded[name] = module
     return module
 
 
 def current():
-    """The backend module in force: `use_backend`, else `set_backend`, else FASTCONV_BACKEND, else the fastest here."""
-    return get(_override.get() or _chosen or _default())
+    """What computes on NumPy arrays: `use_backend`, else `set_backend`, else FASTCONV_BACKEND, else the fastest here.
+
+    It has the functions of the contract; those of "cuda" copy their arrays to the device here, and results back.
+    """
+    return hosting(_override.get() or _chosen or _default())
 
 
-def extra(name):
-    """A kernel beyond the contract, of the backend in force; None where it has none of that name.
+def serving(x):
+    """What computes on `x`: `current` for a NumPy array, for every other one "cuda", on arrays in device memory."""
+    if type(x) is np.ndarray:
+        # As `current` does, but found at once: this is on the way of every call.
+        return _hosting.get(_override.get() or _chosen) or current()
+    return cuda_arrays().on_device
+
+
+def hosting(name):
+    """The functions of the contract, for NumPy arrays, of the backend called `name`; raises as `get` does."""
+    backend = _hosting.get(name)
+    if backend is None:
+        module = get(name)
+        backend = _hosting[name] = cuda_arrays().on_host if name == "cuda" else module
+    return backend
+
+
+def cuda_arrays():
+    """The module that knows arrays in device memory; raises `BackendUnavailable` where there is no device."""
+    get("cuda")
+    return importlib.import_module("fastconv.backends.cuda.arrays")
+
+
+def extra(name, x=None):
+    """A kernel beyond the contract, of the backend in force; None where it has none of that name, or not for `x`.
 
     What can be written in the array's own namespace is, in `fastconv.functional`; a backend may bring a faster form of
-    it, which that function then calls. It takes C-contiguous arrays, inputs first and results last, of which none is
-    empty, and gives the same bits for any number of threads. An activation's is named as the function is. Of these,
-    planes (N * C) are the arrays' first axis, and `fastconv.sampling` describes the axes::
+    it, which that function then calls for NumPy arrays. It takes C-contiguous arrays, inputs first and results last, of
+    which none is empty, and gives the same bits for any number of threads. An activation's is named as the function is.
+    Of these, planes (N * C) are the arrays' first axis, and `fastconv.sampling` describes the axes::
 
         resample(x, y, axes, fill)                      padding, interpolation, zeros put in, elements left out
         adaptive_avg(x, y, regions)                     adaptive_avg_backward(dy, dx, regions)
@@ -88,7 +122,7 @@ def extra(name):
         max_unpool(x, indices, y)                       max_unpool_backward(dy, indices, dx)
         pixel_shuffle(small, large, factor, back)
     """
-    return getattr(current(), name, None)
+    return None if x is not None and type(x) is not np.ndarray else getattr(current(), name, None)
 
 
 def current_name():
@@ -101,7 +135,8 @@ def set_backend(name):
 
     Parameters
     ----------
-    name : {'numba', 'cython', 'tensordot', 'loops'} or None
+    name : {'numba', 'cython', 'tensordot', 'loops', 'cuda'} or None
+        Whatever it is, arrays that lie in a GPU's memory are computed there, by 'cuda'.
 
     Raises
     ------
@@ -141,8 +176,13 @@ def available():
 
 def _default():
     global _chosen
-    name = os.environ.get("FASTCONV_BACKEND")
-    if not name:
-        name = next(name for name, missing in available().items() if missing is None)
+    name = os.environ.get("FASTCONV_BACKEND") or next(name for name in NAMES if _loads(name))
     set_backend(name)
     return name
+
+
+def _loads(name):
+    try:
+        return get(name)
+    except ImportError:
+        return None

@@ -1,9 +1,12 @@
 """Pooling to a given output size: window i of P covers rows ``floor(i H / P) <= h < ceil((i + 1) H / P)``."""
 
+import math
+
+import array_api_compat
 import numpy as np
 
 from fastconv import backends, geometry, sampling
-from fastconv.checks import floating, packed, portable, user_shape
+from fastconv.checks import arithmetic, empty, floating, has_kernels, packed, portable, user_shape
 from fastconv.functional.resample import divided, resample
 
 
@@ -175,14 +178,14 @@ def _adaptive_avg(op, nd, input, output_size):
     xp, x = portable(op, "input", input)
     shape, batched = geometry.with_batch(op, "input", tuple(x.shape), nd)
     outputs = geometry.adaptive(op, shape, output_size)
-    g = equal_windows(op, shape, outputs) if xp is np and shape[0] else None
+    g = equal_windows(op, shape, outputs) if has_kernels(x) and shape[0] else None
     if g is not None:
-        y = np.empty(user_shape(g.y_shape, nd, batched), x.dtype)
-        backends.current().avg_pool_forward(packed(x, g.x_shape), y.reshape(g.y_shape), g)
+        y = empty(user_shape(g.y_shape, nd, batched), x)
+        backends.serving(x).avg_pool_forward(packed(x, g.x_shape), y.reshape(g.y_shape), g)
         return y
-    kernel = backends.extra("adaptive_avg") if xp is np and shape[0] and 0 not in outputs else None
+    kernel = backends.extra("adaptive_avg", x) if shape[0] and 0 not in outputs else None
     if kernel is not None:
-        y = np.empty((shape[:2] if batched else shape[1:2]) + outputs, x.dtype)
+        y = empty((shape[:2] if batched else shape[1:2]) + outputs, x)
         kernel(volumes(x, nd), volumes(y, nd), regions(shape[2:], outputs))
         return y
     axes = [sampling.windows(*along) for along in zip(shape[2:], outputs, strict=True)]
@@ -193,15 +196,15 @@ def _adaptive_max(op, nd, input, output_size, return_indices):
     x = floating(op, "input", input)
     shape, batched = geometry.with_batch(op, "input", x.shape, nd)
     outputs = geometry.adaptive(op, shape, output_size)
-    y = np.empty((shape[:2] if batched else shape[1:2]) + outputs, x.dtype)
-    indices = np.empty(y.shape, np.int64) if return_indices else None
-    if y.size:
+    y = empty((shape[:2] if batched else shape[1:2]) + outputs, x)
+    indices = empty(y.shape, x, np.int64) if return_indices else None
+    if math.prod(y.shape):
         g = equal_windows(op, shape, outputs)
         if g is not None:
-            backends.current().max_pool_forward(packed(x, g.x_shape), y.reshape(g.y_shape),
+            backends.serving(x).max_pool_forward(packed(x, g.x_shape), y.reshape(g.y_shape),
                                                 indices.reshape(g.y_shape) if return_indices else None, g)
         else:
-            kernel = backends.extra("adaptive_max") or _windows_max
+            kernel = backends.extra("adaptive_max", x) or _windows_max
             kernel(volumes(x, nd), volumes(y, nd), volumes(indices, nd) if return_indices else None,
                    regions(shape[2:], outputs))
     return (y, indices) if return_indices else y
@@ -212,17 +215,28 @@ def _windows_max(x, y, indices, regions):
 
     The kernels of a backend called ``adaptive_max`` are other forms of it.
     """
-    for place in np.ndindex(*y.shape[1:]):
-        span = [(int(first[i]), int(last[i])) for (first, last, _), i in zip(regions, place, strict=True)]
-        window = x[(slice(None), *(slice(*s) for s in span))].reshape(len(x), -1)
-        missing = np.isnan(window)
-        best = window.argmax(axis=1)
-        if missing.any():
-            # The last of several, as in the loops of torch.
-            last = window.shape[1] - 1 - missing[:, ::-1].argmax(axis=1)
-            best = np.where(missing.any(axis=1), last, best)
-        y[(slice(None), *place)] = window[np.arange(len(x)), best]
-        if indices is not None:
-            inside = np.unravel_index(best, [last - first for first, last in span])
-            indices[(slice(None), *place)] = np.ravel_multi_index(
-                [first + i for (first, _), i in zip(span, inside, strict=True)], x.shape[1:])
+    xp, device = arithmetic("adaptive_max_pool", "input", x), array_api_compat.device(x)
+    height, width = x.shape[2:]
+    # As if every window were as large as the largest: its last element stands for what it lacks.
+    places = [np.minimum(first[:, None] + np.arange(count.max()), last[:, None] - 1) for first, last, count in regions]
+    for axis, place in enumerate(places, 1):
+        x = xp.take(x, xp.asarray(place.reshape(-1), device=device), axis=axis)
+    x = xp.reshape(x, (x.shape[0], *(n for place in places for n in place.shape)))
+    x = xp.reshape(xp.permute_dims(x, (0, 1, 3, 5, 2, 4, 6)), (*y.shape, -1))
+    missing = xp.isnan(x)
+    lowest = xp.asarray(-math.inf, dtype=x.dtype, device=device)
+    # The last NaN of several, as in the loops of torch.
+    last = x.shape[-1] - 1 - xp.argmax(xp.astype(xp.flip(missing, axis=-1), xp.int8), axis=-1)
+    best = xp.where(xp.any(missing, axis=-1), last, xp.argmax(xp.where(missing, lowest, x), axis=-1))
+    y[...] = xp.take_along_axis(x, best[..., None], axis=-1)[..., 0]
+    if indices is not None:
+        # From the number within the window to that along each axis, the last one first.
+        along = []
+        for axis, place in reversed(list(enumerate(places))):
+            outputs, taps = place.shape
+            shape = tuple(outputs if i == axis else 1 for i in range(3))
+            number = best % taps + xp.reshape(xp.arange(outputs, device=device) * taps, shape)
+            table = xp.asarray(place.reshape(-1), device=device)
+            along.insert(0, xp.reshape(xp.take(table, xp.reshape(number, (-1,)), axis=0), best.shape))
+            best = best // taps
+        indices[...] = (along[0] * height + along[1]) * width + along[2]

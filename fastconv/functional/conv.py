@@ -1,9 +1,7 @@
 """Convolution with learned filters: torch's, which slides the kernel without flipping it."""
 
-import numpy as np
-
 from fastconv import backends, geometry
-from fastconv.checks import contiguous, floating, matching, packed, user_shape
+from fastconv.checks import contiguous, empty, floating, matching, packed, user_shape
 
 
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -89,7 +87,7 @@ def _conv(op, nd, input, weight, bias, stride, padding, dilation, groups):
         bias = contiguous(matching(op, "bias", bias, x))
         geometry.check_shape(op, "bias", bias.shape, (g.k,))
     y_shape = g.y_shape
-    y = np.empty(user_shape(y_shape, nd, batched), x.dtype)
+    y = empty(user_shape(y_shape, nd, batched), x)
     if g.n:
-        backends.current().conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), bias, y.reshape(y_shape), g)
+        backends.serving(x).conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), bias, y.reshape(y_shape), g)
     return y

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import backends, geometry
-from fastconv.checks import floating, matching, packed, user_shape
+from fastconv.checks import arithmetic, empty, floating, matching, packed, user_shape
 
 
 def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
@@ -93,11 +93,12 @@ def _conv_transpose(op, nd, input, weight, bias, stride, padding, output_padding
     if bias is not None:
         bias = matching(op, "bias", bias, x)
         geometry.check_shape(op, "bias", bias.shape, (g.c,))
-    y = np.empty(user_shape(g.x_shape, nd, batched), x.dtype)
+        bias = arithmetic(op, "bias", bias).reshape(bias, (-1, 1, 1, 1))
+    y = empty(user_shape(g.x_shape, nd, batched), x)
     if g.n:
         y5 = y.reshape(g.x_shape)
-        backends.current().conv_backward_input(packed(x, g.y_shape), packed(w, g.w_shape), y5, g)
+        backends.serving(x).conv_backward_input(packed(x, g.y_shape), packed(w, g.w_shape), y5, g)
         if bias is not None:
             with np.errstate(all="ignore"):
-                y5 += bias.reshape(-1, 1, 1, 1)
+                y5 += bias
     return y

@@ -2,10 +2,8 @@
 
 import math
 
-import numpy as np
-
 from fastconv import backends, geometry
-from fastconv.checks import floating, packed
+from fastconv.checks import empty, floating, packed
 
 
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
@@ -56,7 +54,7 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     batched = cols.ndim == 3
     size = geometry.sizes(op, "output_size", output_size, 2, 1)
     taps = math.prod(geometry.sizes(op, "kernel_size", kernel_size, 2, 1))
-    rows = cols.shape[-2]
+    rows = cols.shape[cols.ndim - 2]
     if rows == 0 or rows % taps:
         raise ValueError(f"{op}: input of shape {cols.shape} has {rows} rows, which must be a positive multiple of the "
                          f"{taps} elements of kernel_size={kernel_size}")
@@ -69,9 +67,9 @@ def im2col(op, name, x, kernel_size, dilation, padding, stride):
     x = floating(op, name, x)
     shape, batched = geometry.with_batch(op, name, x.shape, 2)
     g = geometry.unfold(op, shape, kernel_size, dilation, padding, stride)
-    cols = np.empty(g.cols_shape if batched else g.cols_shape[1:], x.dtype)
+    cols = empty(g.cols_shape if batched else g.cols_shape[1:], x)
     if g.n:
-        backends.current().im2col(packed(x, g.x_shape), cols.reshape(g.cols_shape), g)
+        backends.serving(x).im2col(packed(x, g.x_shape), cols.reshape(g.cols_shape), g)
     return cols
 
 
@@ -79,7 +77,7 @@ def col2im(op, name, cols, shape, batched, kernel_size, dilation, padding, strid
     """`fold` to (N, C, H, W) = `shape` for the argument `name` of `op`, an array that `floating` has passed."""
     g = geometry.unfold(op, shape, kernel_size, dilation, padding, stride)
     geometry.check_shape(op, name, cols.shape, g.cols_shape if batched else g.cols_shape[1:])
-    x = np.empty(shape if batched else shape[1:], cols.dtype)
+    x = empty(shape if batched else shape[1:], cols)
     if g.n:
-        backends.current().col2im(packed(cols, g.cols_shape), x.reshape(g.x_shape), g)
+        backends.serving(cols).col2im(packed(cols, g.cols_shape), x.reshape(g.x_shape), g)
     return x

@@ -2,10 +2,8 @@
 
 import math
 
-import numpy as np
-
 from fastconv import backends, geometry
-from fastconv.checks import contiguous, floating, matching, packed
+from fastconv.checks import arithmetic, contiguous, empty, floating, matching, packed, zeros
 
 
 def linear(input, weight, bias=None):
@@ -33,17 +31,20 @@ def linear(input, weight, bias=None):
     if bias is not None:
         bias = contiguous(matching(op, "bias", bias, x))
         geometry.check_shape(op, "bias", bias.shape, w.shape[:-1])
-        bias = bias.reshape(-1)
+        bias = bias.reshape((-1,))
     if g is None:
-        y = np.zeros(y_shape, x.dtype)
-        return y if bias is None else np.add(y, bias.reshape(w.shape[:-1]), out=y)
-    y = np.empty(y_shape, x.dtype)
-    backends.current().conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), bias, y.reshape(g.y_shape), g)
+        y = zeros(y_shape, x)
+        if bias is not None:
+            y += arithmetic(op, "bias", bias).reshape(bias, w.shape[:-1])
+        return y
+    y = empty(y_shape, x)
+    backends.serving(x).conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), bias, y.reshape(g.y_shape), g)
     return y
 
 
 def linear_geometry(op, input_shape, weight_shape, weight_name="weight", input_name="input"):
     """(the geometry of the convolution, or None where an array is empty; the shape of the result)."""
+    input_shape, weight_shape = tuple(input_shape), tuple(weight_shape)
     if not input_shape:
         raise ValueError(f"{op}: {input_name} must have at least 1 dimension, got shape ()")
     if len(weight_shape) not in (1, 2):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import backends, geometry
-from fastconv.checks import floating, packed, user_shape
+from fastconv.checks import empty, floating, packed, user_shape
 
 
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
@@ -190,10 +190,10 @@ def _max_pool(op, nd, input, kernel_size, stride, padding, dilation, ceil_mode, 
     shape, batched = geometry.with_batch(op, "input", x.shape, nd)
     g = geometry.pool(op, shape, kernel_size, stride, padding, dilation, ceil_mode)
     y_shape = g.y_shape
-    y = np.empty(user_shape(y_shape, nd, batched), x.dtype)
-    indices = np.empty(y.shape, np.int64) if return_indices else None
+    y = empty(user_shape(y_shape, nd, batched), x)
+    indices = empty(y.shape, x, np.int64) if return_indices else None
     if g.n:
-        backends.current().max_pool_forward(packed(x, g.x_shape), y.reshape(y_shape),
+        backends.serving(x).max_pool_forward(packed(x, g.x_shape), y.reshape(y_shape),
                                             indices.reshape(y_shape) if return_indices else None, g)
     return (y, indices) if return_indices else y
 
@@ -203,7 +203,7 @@ def _avg_pool(op, nd, input, kernel_size, stride, padding, ceil_mode, count_incl
     shape, batched = geometry.with_batch(op, "input", x.shape, nd)
     g = geometry.pool(op, shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, divisor_override)
     y_shape = g.y_shape
-    y = np.empty(user_shape(y_shape, nd, batched), x.dtype)
+    y = empty(user_shape(y_shape, nd, batched), x)
     if g.n:
-        backends.current().avg_pool_forward(packed(x, g.x_shape), y.reshape(y_shape), g)
+        backends.serving(x).avg_pool_forward(packed(x, g.x_shape), y.reshape(y_shape), g)
     return y

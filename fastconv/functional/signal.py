@@ -5,13 +5,12 @@ Correlation slides the kernel as it is; convolution flips it first. Modes are th
 ``S / 2 - 1`` of the full one, but at ``S / 2`` in `correlate2d`, as in ``scipy.signal.correlate2d``.
 """
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 
-import numpy as np
-
 from fastconv import backends, geometry
-from fastconv.checks import floating, matching, packed
+from fastconv.checks import arithmetic, empty, floating, matching, packed
 
 MODES = ("valid", "same", "full")
 
@@ -87,15 +86,15 @@ def _correlate(op, nd, input, kernel, mode, flip):
     for name, array in (("input", x), ("kernel", w)):
         if array.ndim != nd:
             raise ValueError(f"{op}: {name} must have {nd} dimensions, got shape {array.shape}")
-        if not array.size:
+        if not math.prod(array.shape):
             raise ValueError(f"{op}: {name} must not be empty, got shape {array.shape}")
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"{op}: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
     g = _geometry(op, x.shape, w.shape, mode)
     if flip:
-        w = w[(slice(None, None, -1),) * nd]
-    y = np.empty(g.output[3 - nd:], x.dtype)
-    backends.current().conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), None, y.reshape(g.y_shape), g)
+        w = arithmetic(op, "kernel", w).flip(w)
+    y = empty(g.output[3 - nd:], x)
+    backends.serving(x).conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), None, y.reshape(g.y_shape), g)
     return y
 
 

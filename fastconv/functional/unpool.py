@@ -2,10 +2,10 @@
 
 import math
 
-import numpy as np
+import array_api_compat
 
 from fastconv import backends, geometry
-from fastconv.checks import floating, packed, user_shape
+from fastconv.checks import arithmetic, check_place, empty, floating, packed, user_shape
 from fastconv.checks import indices as checked_indices
 
 
@@ -36,6 +36,8 @@ def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_siz
 
 def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
     """Put each element where `max_pool2d` had found it, with zeros elsewhere. The last of several for a place stays.
+
+    In a GPU's memory, any of several for a place may be the one that stays.
 
     Parameters
     ----------
@@ -94,16 +96,17 @@ def _max_unpool(op, nd, input, indices, kernel_size, stride, padding, output_siz
     size = math.prod(g.input)
     indices = checked_indices(op, "indices", indices, size, "the size of an output map")
     geometry.check_shape(op, "indices", indices.shape, x.shape)
-    y = np.empty(user_shape(g.x_shape, nd, batched), x.dtype)
+    check_place(op, "indices", indices, x)
+    y = empty(user_shape(g.x_shape, nd, batched), x)
     if g.n:
         planes = g.n * g.c
-        kernel = backends.extra("max_unpool") or _scatter
-        kernel(packed(x, (planes, -1)), indices.reshape(planes, -1), y.reshape(planes, size))
+        kernel = backends.extra("max_unpool", x) or _scatter
+        kernel(packed(x, (planes, -1)), indices.reshape((planes, -1)), y.reshape((planes, size)))
     return y
 
 
 def _scatter(x, indices, y):
     """``y[plane, indices[plane, i]] = x[plane, i]``, and 0 elsewhere."""
-    y.fill(0)
-    for plane in range(len(x)):
-        y[plane, indices[plane]] = x[plane]
+    xp = arithmetic("max_unpool", "input", x)
+    y[...] = 0
+    y[xp.arange(x.shape[0], device=array_api_compat.device(x))[:, None], indices] = x

@@ -1,9 +1,9 @@
 """Gradients of adaptive pooling."""
 
-import numpy as np
+import math
 
 from fastconv import backends, geometry, sampling
-from fastconv.checks import packed, portable, size
+from fastconv.checks import empty, has_kernels, packed, portable, size
 from fastconv.functional.adaptive import equal_windows, regions, volumes
 from fastconv.functional.resample import divided, resample
 from fastconv.grad.pool import scatter_add
@@ -148,14 +148,14 @@ def _adaptive_avg_input(op, nd, input_size, grad_output):
     dy_shape, _ = geometry.with_batch(op, "grad_output", tuple(dy.shape), nd)
     outputs = geometry.adaptive(op, shape, dy_shape[2:])
     geometry.check_shape(op, "grad_output", dy.shape, (shape[:2] if batched else shape[1:2]) + outputs)
-    g = equal_windows(op, shape, outputs) if xp is np and shape[0] else None
+    g = equal_windows(op, shape, outputs) if has_kernels(dy) and shape[0] else None
     if g is not None:
-        dx = np.empty(given, dy.dtype)
-        backends.current().avg_pool_backward(packed(dy, g.y_shape), dx.reshape(g.x_shape), g)
+        dx = empty(given, dy)
+        backends.serving(dy).avg_pool_backward(packed(dy, g.y_shape), dx.reshape(g.x_shape), g)
         return dx
-    kernel = backends.extra("adaptive_avg_backward") if xp is np and dy.size else None
+    kernel = backends.extra("adaptive_avg_backward", dy) if math.prod(dy.shape) else None
     if kernel is not None:
-        dx = np.empty(given, dy.dtype)
+        dx = empty(given, dy)
         kernel(volumes(dy, nd), volumes(dx, nd), regions(shape[2:], outputs))
         return dx
     axes = [sampling.windows(*along) for along in zip(shape[2:], outputs, strict=True)]

@@ -1,9 +1,7 @@
 """Gradients of convolution."""
 
-import numpy as np
-
 from fastconv import backends, geometry
-from fastconv.checks import floating, matching, packed, size, user_shape
+from fastconv.checks import empty, floating, matching, packed, size, user_shape, zeros
 
 
 def conv1d_input(input_size, weight, grad_output, stride=1, padding=0, dilation=1, groups=1):
@@ -189,9 +187,9 @@ def _input(op, nd, input_size, weight, grad_output, stride, padding, dilation, g
     shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
     g = geometry.conv(op, shape, w.shape, stride, padding, dilation, groups)
     geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
-    dx = np.empty(user_shape(g.x_shape, nd, batched), dy.dtype)
+    dx = empty(user_shape(g.x_shape, nd, batched), dy)
     if g.n:
-        backends.current().conv_backward_input(packed(dy, g.y_shape), packed(w, g.w_shape), dx.reshape(g.x_shape), g)
+        backends.serving(dy).conv_backward_input(packed(dy, g.y_shape), packed(w, g.w_shape), dx.reshape(g.x_shape), g)
     return dx
 
 
@@ -203,8 +201,8 @@ def _weight(op, nd, input, weight_size, grad_output, stride, padding, dilation, 
     g = geometry.conv(op, shape, w_shape, stride, padding, dilation, groups)
     geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
     if not g.n:
-        return np.zeros(w_shape, x.dtype), np.zeros(g.k, x.dtype) if with_bias else None
-    dw = np.empty(w_shape, x.dtype)
-    db = np.empty(g.k, x.dtype) if with_bias else None
-    backends.current().conv_backward_weight(packed(x, g.x_shape), packed(dy, g.y_shape), dw.reshape(g.w_shape), db, g)
+        return zeros(w_shape, x), zeros((g.k,), x) if with_bias else None
+    dw = empty(w_shape, x)
+    db = empty((g.k,), x) if with_bias else None
+    backends.serving(x).conv_backward_weight(packed(x, g.x_shape), packed(dy, g.y_shape), dw.reshape(g.w_shape), db, g)
     return dw, db

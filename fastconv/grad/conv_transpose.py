@@ -1,9 +1,7 @@
 """Gradients of transposed convolution: a convolution, and that convolution's weight gradient."""
 
-import numpy as np
-
 from fastconv import backends, geometry
-from fastconv.checks import floating, matching, packed, size, user_shape
+from fastconv.checks import empty, floating, matching, packed, size, total, user_shape, zeros
 
 
 def conv_transpose1d_input(input_size, weight, grad_output, stride=1, padding=0, output_padding=0, groups=1,
@@ -71,7 +69,7 @@ def conv_transpose1d_parameters(input, weight_size, grad_output, stride=1, paddi
     """
     grad_weight, dy = _weight("conv_transpose1d_parameters", 1, input, weight_size, grad_output, stride, padding,
                               output_padding, groups, dilation)
-    return grad_weight, _bias(dy)
+    return grad_weight, _bias("conv_transpose1d_parameters", dy)
 
 
 def conv_transpose2d_input(input_size, weight, grad_output, stride=1, padding=0, output_padding=0, groups=1,
@@ -139,7 +137,7 @@ def conv_transpose2d_parameters(input, weight_size, grad_output, stride=1, paddi
     """
     grad_weight, dy = _weight("conv_transpose2d_parameters", 2, input, weight_size, grad_output, stride, padding,
                               output_padding, groups, dilation)
-    return grad_weight, _bias(dy)
+    return grad_weight, _bias("conv_transpose2d_parameters", dy)
 
 
 def conv_transpose3d_input(input_size, weight, grad_output, stride=1, padding=0, output_padding=0, groups=1,
@@ -207,7 +205,7 @@ def conv_transpose3d_parameters(input, weight_size, grad_output, stride=1, paddi
     """
     grad_weight, dy = _weight("conv_transpose3d_parameters", 3, input, weight_size, grad_output, stride, padding,
                               output_padding, groups, dilation)
-    return grad_weight, _bias(dy)
+    return grad_weight, _bias("conv_transpose3d_parameters", dy)
 
 
 def _input(op, nd, input_size, weight, grad_output, stride, padding, output_padding, groups, dilation):
@@ -216,9 +214,9 @@ def _input(op, nd, input_size, weight, grad_output, stride, padding, output_padd
     shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
     g = geometry.conv_transpose(op, shape, w.shape, stride, padding, output_padding, groups, dilation)
     geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.x_shape, nd, batched))
-    dx = np.empty(user_shape(g.y_shape, nd, batched), dy.dtype)
+    dx = empty(user_shape(g.y_shape, nd, batched), dy)
     if g.n:
-        backends.current().conv_forward(packed(dy, g.x_shape), packed(w, g.w_shape), None, dx.reshape(g.y_shape), g)
+        backends.serving(dy).conv_forward(packed(dy, g.x_shape), packed(w, g.w_shape), None, dx.reshape(g.y_shape), g)
     return dx
 
 
@@ -231,14 +229,13 @@ def _weight(op, nd, input, weight_size, grad_output, stride, padding, output_pad
     geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.x_shape, nd, batched))
     dy = packed(dy, g.x_shape)
     if not g.n:
-        return np.zeros(w_shape, x.dtype), dy
-    dw = np.empty(w_shape, x.dtype)
+        return zeros(w_shape, x), dy
+    dw = empty(w_shape, x)
     # In the convolution that is transposed here, input and output change places.
-    backends.current().conv_backward_weight(dy, packed(x, g.y_shape), dw.reshape(g.w_shape), None, g)
+    backends.serving(dy).conv_backward_weight(dy, packed(x, g.y_shape), dw.reshape(g.w_shape), None, g)
     return dw, dy
 
 
-def _bias(dy):
+def _bias(op, dy):
     # Map by map: NumPy adds a contiguous axis pairwise, so that the error stays small on large maps.
-    with np.errstate(all="ignore"):
-        return dy.sum(axis=(2, 3, 4)).sum(axis=0)
+    return total(op, "grad_output", total(op, "grad_output", dy, (2, 3, 4)), (0,))

@@ -1,9 +1,7 @@
 """Gradients of the fully connected layer."""
 
-import numpy as np
-
 from fastconv import backends, geometry
-from fastconv.checks import floating, matching, packed, size
+from fastconv.checks import empty, floating, matching, packed, size, total, zeros
 from fastconv.functional.linear import linear_geometry
 
 
@@ -33,9 +31,9 @@ def linear_input(input_size, weight, grad_output):
     g, y_shape = linear_geometry(op, x_shape, w.shape, input_name="input_size")
     geometry.check_shape(op, "grad_output", dy.shape, y_shape)
     if g is None:
-        return np.zeros(x_shape, dy.dtype)
-    dx = np.empty(x_shape, dy.dtype)
-    backends.current().conv_backward_input(packed(dy, g.y_shape), packed(w, g.w_shape), dx.reshape(g.x_shape), g)
+        return zeros(x_shape, dy)
+    dx = empty(x_shape, dy)
+    backends.serving(dy).conv_backward_input(packed(dy, g.y_shape), packed(w, g.w_shape), dx.reshape(g.x_shape), g)
     return dx
 
 
@@ -80,11 +78,10 @@ def _parameters(op, input, weight_size, grad_output, with_bias):
     geometry.check_shape(op, "grad_output", dy.shape, y_shape)
     if g is None:
         # Without features there is still a bias, and its gradient.
-        with np.errstate(all="ignore"):
-            db = np.sum(dy.reshape(-1, *w_shape[:-1]), axis=0) if dy.size else np.zeros(w_shape[:-1], x.dtype)
-        return np.zeros(w_shape, x.dtype), np.asarray(db) if with_bias else None
-    dw = np.empty(w_shape, x.dtype)
-    db = np.empty(w_shape[:-1], x.dtype) if with_bias else None
-    backends.current().conv_backward_weight(packed(x, g.x_shape), packed(dy, g.y_shape), dw.reshape(g.w_shape),
-                                            db.reshape(-1) if with_bias else None, g)
+        lead = tuple(range(dy.ndim - len(w_shape[:-1])))
+        return zeros(w_shape, x), total(op, "grad_output", dy, lead) if with_bias else None
+    dw = empty(w_shape, x)
+    db = empty(w_shape[:-1], x) if with_bias else None
+    backends.serving(x).conv_backward_weight(packed(x, g.x_shape), packed(dy, g.y_shape), dw.reshape(g.w_shape),
+                                            db.reshape((-1,)) if with_bias else None, g)
     return dw, db

@@ -3,10 +3,8 @@
 import math
 from functools import lru_cache
 
-import numpy as np
-
 from fastconv import backends, geometry
-from fastconv.checks import floating, packed, size, user_shape
+from fastconv.checks import check_place, empty, floating, packed, size, user_shape, zeros
 from fastconv.checks import indices as checked_indices
 
 
@@ -161,12 +159,14 @@ def scatter_add(op, nd, input_size, indices, grad_output):
     dy_shape, _ = geometry.with_batch(op, "grad_output", dy.shape, nd)
     g = _scatter(op, shape, dy_shape)
     geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
-    indices = checked_indices(op, "indices", indices, math.prod(g.input))
+    # The kernel of "cuda" leaves out those beyond the map.
+    indices = checked_indices(op, "indices", indices, math.prod(g.input), wait=False)
+    check_place(op, "indices", indices, dy, "grad_output")
     geometry.check_shape(op, "indices", indices.shape, dy.shape)
-    if not dy.size:
-        return np.zeros(user_shape(g.x_shape, nd, batched), dy.dtype)
-    dx = np.empty(user_shape(g.x_shape, nd, batched), dy.dtype)
-    backends.current().max_pool_backward(packed(dy, g.y_shape), indices.reshape(g.y_shape), dx.reshape(g.x_shape), g)
+    if not math.prod(dy.shape):
+        return zeros(user_shape(g.x_shape, nd, batched), dy)
+    dx = empty(user_shape(g.x_shape, nd, batched), dy)
+    backends.serving(dy).max_pool_backward(packed(dy, g.y_shape), indices.reshape(g.y_shape), dx.reshape(g.x_shape), g)
     return dx
 
 
@@ -184,7 +184,7 @@ def _avg_pool_input(op, nd, input_size, grad_output, kernel_size, stride, paddin
     shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
     g = geometry.pool(op, shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, divisor_override)
     geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
-    dx = np.empty(user_shape(g.x_shape, nd, batched), dy.dtype)
+    dx = empty(user_shape(g.x_shape, nd, batched), dy)
     if g.n:
-        backends.current().avg_pool_backward(packed(dy, g.y_shape), dx.reshape(g.x_shape), g)
+        backends.serving(dy).avg_pool_backward(packed(dy, g.y_shape), dx.reshape(g.x_shape), g)
     return dx

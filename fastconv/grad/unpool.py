@@ -2,10 +2,8 @@
 
 import math
 
-import numpy as np
-
 from fastconv import backends, geometry
-from fastconv.checks import floating, packed
+from fastconv.checks import arithmetic, check_place, empty, floating, packed
 from fastconv.checks import indices as checked_indices
 
 
@@ -49,15 +47,15 @@ def _max_unpool_input(op, nd, indices, grad_output):
     if indices.ndim != dy.ndim or indices.shape[:lead] != dy.shape[:lead]:
         raise ValueError(f"{op}: indices must have the batch and channels of grad_output, {dy.shape[:lead]}, and as "
                          f"many axes, got shape {indices.shape}")
-    dx = np.empty(indices.shape, dy.dtype)
-    if dx.size:
+    check_place(op, "indices", indices, dy, "grad_output")
+    dx = empty(indices.shape, dy)
+    if math.prod(dx.shape):
         planes = math.prod(dy.shape[:lead])
-        kernel = backends.extra("max_unpool_backward") or _gather
-        kernel(packed(dy, (planes, -1)), indices.reshape(planes, -1), dx.reshape(planes, -1))
+        kernel = backends.extra("max_unpool_backward", dy) or _gather
+        kernel(packed(dy, (planes, -1)), indices.reshape((planes, -1)), dx.reshape((planes, -1)))
     return dx
 
 
 def _gather(dy, indices, dx):
     """``dx[plane, i] = dy[plane, indices[plane, i]]``"""
-    for plane in range(len(dy)):
-        np.take(dy[plane], indices[plane], out=dx[plane])
+    dx[...] = arithmetic("max_unpool", "grad_output", dy).take_along_axis(dy, indices, axis=1)

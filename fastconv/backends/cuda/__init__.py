@@ -15,6 +15,7 @@ from fastconv.backends.cuda.calls import (
     max_pool_backward,
     max_pool_forward,
 )
+from fastconv.backends.cuda.requirements import check, describe
 
-__all__ = ["avg_pool_backward", "avg_pool_forward", "col2im", "conv_backward_input", "conv_backward_weight",
-           "conv_forward", "im2col", "max_pool_backward", "max_pool_forward"]
+__all__ = ["avg_pool_backward", "avg_pool_forward", "check", "col2im", "conv_backward_input",
+           "conv_backward_weight", "conv_forward", "describe", "im2col", "max_pool_backward", "max_pool_forward"]
