@@ -57,7 +57,7 @@ def check_gradients(layer_or_function, inputs, gradient=None, tolerance=1e-5, sa
     ----------
     layer_or_function : Layer or callable
         A layer or loss: its ``backward`` is checked, for its inputs and all its parameters that require a gradient,
-        on a copy of it in float64. Or a function of arrays.
+        on a copy of it in float64 on the host. Or a function of arrays.
     inputs : ndarray or sequence of ndarray
         The arguments. Those of floating type are checked, in float64; others, such as class indices, and None are
         passed on as they are.
@@ -111,7 +111,7 @@ def check_gradients(layer_or_function, inputs, gradient=None, tolerance=1e-5, sa
 
 def _of_layer(layer, inputs):
     layer = copy.deepcopy(layer)
-    layer.to(np.float64)
+    layer.to(np.float64).to("cpu")
     parameters = [(name, p) for name, p in layer.named_parameters() if p.requires_grad]
 
     def compute():

@@ -94,7 +94,7 @@ def trace(model, x):
     -------
     Trace
     """
-    return _Tracer(copy.deepcopy(model).eval()).run(x)
+    return _Tracer(copy.deepcopy(model).eval().to("cpu")).run(x)
 
 
 def kind_of(layer):

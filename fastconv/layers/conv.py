@@ -59,7 +59,7 @@ class ConvLayer(Layer):
         elif self.weight.requires_grad:
             self.weight.grad = self._grad_weight(self._input, self.weight.shape, grads, *self._arguments())
         elif trains_bias:
-            self.bias.grad = bias_gradient(type(self).__name__, grads, self.bias, self._output_shape, -self.nd - 1)
+            self.bias.grad = bias_gradient(type(self).__name__, grads, self.bias.data, self._output_shape, -self.nd - 1)
 
     def extra_repr(self):
         parts = [f"{self.in_channels}, {self.out_channels}", f"kernel_size={self.kernel_size}", f"stride={self.stride}"]

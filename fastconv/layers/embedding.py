@@ -94,7 +94,7 @@ class Embedding(Layer):
 
     def backward_inputs(self, grads):
         """None: numbers of rows have no gradient."""
-        grads = matching("Embedding", "grad_output", grads, self.weight, "weight")
+        grads = matching("Embedding", "grad_output", grads, self.weight.data, "weight")
         geometry.check_shape("Embedding", "grad_output", grads.shape, self._output_shape)
 
     def backward_parameters(self, grads):

@@ -1,15 +1,18 @@
 """The base class of layers."""
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from fastconv.checks import matching
+from fastconv import devices
+from fastconv.backends import memory
+from fastconv.checks import matching, total
 from fastconv.files import load_arrays, save_arrays
 from fastconv.geometry import check_shape
 from fastconv.layers.calls import INPUTS, PARAMETERS, Calls, backward_call, forward_call, one_half
-from fastconv.layers.parameter import Parameter, float_dtype
+from fastconv.layers.parameter import DEVICE_FLOATS, FLOATS, Parameter, float_dtype
 
 
 class LoadedKeys(NamedTuple):
@@ -118,7 +121,7 @@ class Layer:
             raise ValueError(f"register_buffer: name must be a string without dots, not empty, got {name!r}")
         if hasattr(self, name) and name not in self._buffers:
             raise ValueError(f"register_buffer: {type(self).__name__} has an attribute {name!r} already")
-        if not isinstance(array, np.ndarray | None):
+        if array is not None and not devices.is_array(array):
             raise TypeError(f"register_buffer: {name!r} must be an array or None, got {type(array).__name__}")
         self._buffers[name] = bool(persistent)
         setattr(self, name, array)
@@ -191,26 +194,54 @@ class Layer:
         """Put this layer and all below it into evaluation mode; returns the layer."""
         return self.train(False)
 
-    def to(self, dtype):
-        """Change the type of every parameter and of the buffers of floats, to float32 or float64; returns the layer.
+    def to(self, target):
+        """Change the type of all parameters and buffers of floats, or move all to a device; returns the layer.
 
         The last forward is forgotten.
+
+        Parameters
+        ----------
+        target : float32, float64, 'cpu', 'cuda' or such as 'cuda:1'
+            'cuda' is the current device. There parameters are CuPy's arrays if CuPy is installed; else Numba's device
+            arrays, with which convolution, pooling and linear layers work, but neither activations nor optimizers.
+            float16 too once the layer is on a device.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For other types and devices, and float16 on the host.
+        BackendUnavailable
+            If there is no CUDA here.
         """
-        dtype = float_dtype(f"{type(self).__name__}.to", dtype)
-        for parameter in self.parameters():
-            parameter.cast(dtype)
+        op, parameters = f"{type(self).__name__}.to", list(self.parameters())
+        if devices.is_device(target):
+            number = devices.device(op, target)
+            if number is None:
+                for name, parameter in self.named_parameters():
+                    if parameter.dtype not in FLOATS:
+                        raise TypeError(f"{op}: {name} is {parameter.dtype}, which only devices compute with; call "
+                                        ".to(np.float32) first")
+            change = functools.partial(devices.move, number=number)
+        else:
+            on_device = bool(parameters) and all(memory.device_of(p.data) is not None for p in parameters)
+            dtype = float_dtype(op, target, DEVICE_FLOATS if on_device else FLOATS)
+            change = functools.partial(devices.cast, dtype=dtype)
+        # All or, where memory does not suffice, none.
+        new = [(parameter, parameter.converted(change)) for parameter in parameters]
+        buffers = [(layer, name, change(getattr(layer, name))) for layer in self.modules() for name in layer._buffers
+                   if _changes(getattr(layer, name), target)]
+        for parameter, arrays in new:
+            parameter.replace(*arrays)
+        for layer, name, array in buffers:
+            setattr(layer, name, array)
         for layer in self.modules():
-            for name in layer._buffers:
-                buffer = getattr(layer, name)
-                if buffer is not None and buffer.dtype.kind == "f":
-                    setattr(layer, name, buffer.astype(dtype, copy=False))
             layer._calls = Calls()
         return self
 
     def state_dict(self):
         """{name: array} of all parameters and buffers, under torch's names.
 
-        Copy the arrays to keep them: they are the layer's.
+        Copy the arrays to keep them: they are the layer's, and on a device they are device arrays.
         """
         return {name: value.data if isinstance(value, Parameter) else value for name, value in self._named_state()}
 
@@ -220,7 +251,7 @@ class Layer:
         Parameters
         ----------
         state_dict : dict of str to array_like
-            Under the names of `state_dict`, which are torch's; CPU tensors are taken too.
+            Under the names of `state_dict`, which are torch's; CPU tensors are taken too, and arrays on any device.
         strict : bool
             False ignores missing and unexpected names.
 
@@ -239,7 +270,8 @@ class Layer:
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"load_state_dict: state_dict must map names to arrays, got {type(state_dict).__name__}")
         own = self.state_dict()
-        given = {name: np.asarray(value) for name, value in state_dict.items()}
+        given = {name: np.asarray(value) if memory.device_of(value) is None else value
+                 for name, value in state_dict.items()}
         missing = [name for name in own if name not in given]
         unexpected = [name for name in given if name not in own]
         problems = []
@@ -247,15 +279,16 @@ class Layer:
             problems += [f"missing {', '.join(map(repr, missing))}"] * bool(missing)
             problems += [f"unexpected {', '.join(map(repr, unexpected))}"] * bool(unexpected)
         for name in own:
-            if name in given and given[name].dtype.kind not in "fiub":
+            if name in given and memory.dtype_of(given[name]).kind not in "fiub":
                 raise TypeError(f"load_state_dict: {name!r} must hold real numbers, got {given[name].dtype}")
-        problems += [f"{name!r} has shape {given[name].shape} instead of {array.shape}"
-                     for name, array in own.items() if name in given and given[name].shape != array.shape]
+        shapes = {name: tuple(value.shape) for name, value in given.items()}
+        problems += [f"{name!r} has shape {shapes[name]} instead of {tuple(array.shape)}"
+                     for name, array in own.items() if shapes.get(name, array.shape) != tuple(array.shape)]
         if problems:
             raise ValueError(f"load_state_dict: {type(self).__name__} does not match: {'; '.join(problems)}")
         for name, array in own.items():
             if name in given:
-                array[...] = given[name]
+                devices.assign(array, given[name])
         return LoadedKeys(missing, unexpected)
 
     def save(self, path):
@@ -266,7 +299,7 @@ class Layer:
         path : str or path
             Ending in ``.npz`` or ``.safetensors``.
         """
-        save_arrays(path, self.state_dict())
+        save_arrays(path, {name: devices.to_host(array) for name, array in self.state_dict().items()})
 
     def load(self, path, strict=True):
         """Copy the arrays of a file into the parameters and buffers, as `load_state_dict` does.
@@ -321,8 +354,13 @@ _WRAPPERS = {"forward": forward_call, "backward": backward_call(INPUTS, PARAMETE
              "backward_inputs": backward_call(INPUTS), "backward_parameters": backward_call(PARAMETERS)}
 
 
+def _changes(buffer, target):
+    """Whether `Layer.to` changes a buffer: a move changes each, another type those of floats."""
+    return buffer is not None and (devices.is_device(target) or memory.dtype_of(buffer).kind == "f")
+
+
 def bias_gradient(op, grad_output, bias, output_shape, axis):
     """The sum of `grad_output` over all axes but `axis`: for a bias that is trained while its weight is frozen."""
     dy = matching(op, "grad_output", grad_output, bias, "bias")
     check_shape(op, "grad_output", dy.shape, output_shape)
-    return dy.sum(axis=tuple(i for i in range(dy.ndim) if i != axis % dy.ndim))
+    return total(op, "grad_output", dy, tuple(i for i in range(dy.ndim) if i != axis % dy.ndim))

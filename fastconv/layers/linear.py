@@ -48,7 +48,7 @@ class Linear(Layer):
         elif self.weight.requires_grad:
             self.weight.grad = grad.linear_weight(self._input, self.weight.shape, grads)
         elif trains_bias:
-            self.bias.grad = bias_gradient("Linear", grads, self.bias, self._output_shape, -1)
+            self.bias.grad = bias_gradient("Linear", grads, self.bias.data, self._output_shape, -1)
 
     def extra_repr(self):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

@@ -1,8 +1,7 @@
 """Losses: layers of two inputs whose output is a number."""
 
-import numpy as np
-
-from fastconv import functional, grad
+from fastconv import devices, functional, grad
+from fastconv.backends import memory
 from fastconv.functional.loss import old_reduction
 from fastconv.layers.layer import Layer
 from fastconv.layers.parameter import FLOATS
@@ -26,7 +25,7 @@ class CrossEntropyLoss(Layer):
 
     def __init__(self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
                  label_smoothing=0.0):
-        if weight is not None and not (isinstance(weight, np.ndarray) and weight.dtype in FLOATS):
+        if weight is not None and not (devices.is_array(weight) and memory.dtype_of(weight) in FLOATS):
             raise TypeError("CrossEntropyLoss: weight must be an array of float32 or float64, got "
                             f"{getattr(weight, 'dtype', type(weight).__name__)}")
         self.register_buffer("weight", weight)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from fastconv import functional, geometry, grad
-from fastconv.checks import as_generator, matching, real
+from fastconv.checks import arithmetic, as_generator, contiguous, copied, empty, matching, real, total, zeros
 from fastconv.layers.layer import Layer
 from fastconv.layers.parameter import Parameter, float_dtype
 
@@ -84,7 +84,8 @@ class RNN(Layer):
             Of two directions twice as wide.
         h_n : array of the shape of `hx`
         """
-        x = matching("RNN", "input", input, self.weight_ih_l0, "weight")
+        x = matching("RNN", "input", input, self.weight_ih_l0.data, "weight")
+        xp = arithmetic("RNN", "input", x)
         self._batched, self._given = x.ndim == 3, hx is not None
         if x.ndim not in (2, 3):
             raise ValueError(f"RNN: input must have 3 dimensions (or 2, unbatched), got shape {x.shape}")
@@ -97,7 +98,7 @@ class RNN(Layer):
         states = (self.num_layers * self._directions, x.shape[1], self.hidden_size)
         self._state_shape = states if self._batched else (states[0], states[2])
         if hx is None:
-            first = np.zeros(states, x.dtype)
+            first = zeros(states, x)
         else:
             hx = matching("RNN", "hx", hx, x)
             geometry.check_shape("RNN", "hx", hx.shape, self._state_shape)
@@ -106,17 +107,17 @@ class RNN(Layer):
         for layer in range(self.num_layers):
             outputs = []
             for direction, suffix in enumerate(self._of_layer(layer)):
-                sequence = np.ascontiguousarray(x[::-1] if direction else x)
+                sequence = contiguous(xp.flip(x, axis=0) if direction else x)
                 found = self._run(sequence, first[layer * self._directions + direction], suffix)
                 self._runs.append((sequence, found))
-                outputs.append(found[:0:-1] if direction else found[1:])
-            x = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=2)
+                outputs.append(xp.flip(found[1:], axis=0) if direction else found[1:])
+            x = outputs[0] if len(outputs) == 1 else xp.concat(outputs, axis=2)
             if self.dropout and self.training and layer < self.num_layers - 1:
                 x, mask = functional.dropout_with_mask(x, self.dropout, generator=self.generator)
                 self._masks.append(mask)
-        last = np.stack([found[-1] for _, found in self._runs])
+        last = xp.stack([found[-1] for _, found in self._runs])
         self._output_shape = self._shape_of(x)
-        return np.array(self._by_caller(x), order="C"), last.reshape(self._state_shape)
+        return copied(self._by_caller(x)), last.reshape(self._state_shape)
 
     def backward(self, grad_output):
         """The gradient with respect to the input; that of each parameter overwrites its ``.grad``.
@@ -135,7 +136,7 @@ class RNN(Layer):
         dy = self._checked("grad_output", dy, self._output_shape, like)
         dh = self._checked("the gradient of h_n", dh, self._state_shape, like)
         states = (len(self._runs), *self._runs[0][1].shape[1:])
-        before = dh.reshape(states).copy()
+        before, xp = copied(dh.reshape(states)), arithmetic("RNN", "grad_output", like)
         dy = self._by_time(dy)
         masks = list(self._masks)
         for layer in reversed(range(self.num_layers)):
@@ -143,11 +144,12 @@ class RNN(Layer):
             for direction, suffix in reversed(list(enumerate(self._of_layer(layer)))):
                 part = dy[..., direction * self.hidden_size:(direction + 1) * self.hidden_size]
                 i = layer * self._directions + direction
-                found, before[i] = self._run_back(*self._runs[i], part[::-1] if direction else part, before[i], suffix)
-                found = found[::-1] if direction else found
+                part = xp.flip(part, axis=0) if direction else part
+                found, before[i] = self._run_back(*self._runs[i], part, before[i], suffix)
+                found = xp.flip(found, axis=0) if direction else found
                 dx = found if dx is None else dx + found
             dy = grad.dropout_input(masks.pop(), dx, self.dropout) if layer and self._masks else dx
-        dx = np.ascontiguousarray(self._by_caller(dy))
+        dx = contiguous(self._by_caller(dy))
         return (dx, before.reshape(self._state_shape)) if self._given else dx
 
     def extra_repr(self):
@@ -171,19 +173,23 @@ class RNN(Layer):
         """The caller's array as (T, N, C)."""
         if not self._batched:
             return x[:, None]
-        return x.swapaxes(0, 1) if self.batch_first else x
+        return self._swapped(x) if self.batch_first else x
 
     def _by_caller(self, x):
         if not self._batched:
             return x[:, 0]
-        return x.swapaxes(0, 1) if self.batch_first else x
+        return self._swapped(x) if self.batch_first else x
+
+    @staticmethod
+    def _swapped(x):
+        return arithmetic("RNN", "input", x).permute_dims(x, (1, 0, 2))
 
     def _shape_of(self, x):
         return self._by_caller(x).shape
 
     def _checked(self, name, gradient, shape, like):
         if gradient is None:
-            return np.zeros(shape, like.dtype)
+            return zeros(shape, like)
         gradient = matching("RNN", name, gradient, like)
         geometry.check_shape("RNN", name, gradient.shape, shape)
         return gradient
@@ -195,37 +201,37 @@ class RNN(Layer):
             bias = getattr(self, f"bias_ih_{suffix}").data + getattr(self, f"bias_hh_{suffix}").data
         inputs = functional.linear(x, getattr(self, f"weight_ih_{suffix}").data, bias)
         weight = getattr(self, f"weight_hh_{suffix}").data
-        states = np.empty((x.shape[0] + 1, *inputs.shape[1:]), x.dtype)
+        states, xp = empty((x.shape[0] + 1, *inputs.shape[1:]), x), arithmetic("RNN", "input", x)
         states[0] = first
         with np.errstate(all="ignore"):
             for t, step in enumerate(inputs):
                 step += functional.linear(states[t], weight)
                 if self.nonlinearity == "tanh":
-                    np.tanh(step, out=states[t + 1])
+                    xp.tanh(step, out=states[t + 1])
                 else:
-                    np.maximum(step, 0, out=states[t + 1])
+                    xp.maximum(step, 0, out=states[t + 1])
         return states
 
     def _run_back(self, x, states, dy, after, suffix):
         """(gradient of the inputs, of the state before the first step) of one direction; sets the parameters'."""
         weight_ih, weight_hh = getattr(self, f"weight_ih_{suffix}"), getattr(self, f"weight_hh_{suffix}")
-        inner = np.empty(states[1:].shape, states.dtype)
+        inner = empty(states[1:].shape, states)
         with np.errstate(all="ignore"):
             for t in reversed(range(len(inner))):
-                total = dy[t] + after
+                both = dy[t] + after
                 if self.nonlinearity == "tanh":
-                    inner[t] = grad.tanh_input(states[t + 1], total)
+                    inner[t] = grad.tanh_input(states[t + 1], both)
                 else:
-                    inner[t] = grad.relu_input(states[t + 1], total)
+                    inner[t] = grad.relu_input(states[t + 1], both)
                 after = grad.linear_input(after.shape, weight_hh.data, inner[t])
         if weight_hh.requires_grad:
             weight_hh.grad = grad.linear_weight(states[:-1], weight_hh.shape, inner)
         if weight_ih.requires_grad:
             weight_ih.grad, by_bias = grad.linear_parameters(x, weight_ih.shape, inner)
         elif self.bias:
-            by_bias = inner.sum(axis=(0, 1))
+            by_bias = total("RNN", "grad_output", inner, (0, 1))
         for name in ("bias_ih", "bias_hh") if self.bias else ():
             bias = getattr(self, f"{name}_{suffix}")
             if bias.requires_grad:
-                bias.grad = by_bias.copy()
+                bias.grad = copied(by_bias)
         return grad.linear_input(x.shape, weight_ih.data, inner), after

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from fastconv import devices
 from fastconv.files import DAMAGED, read_npz, replacing, write_npz
 
 FORMAT = 1
@@ -21,11 +22,12 @@ def save_checkpoint(path, arrays, meta):
     path : str or path
         Taken as it is, whatever its ending.
     arrays : dict of str to array
-        Of numbers; no name may be ``'meta'``.
+        Of numbers, in any memory; no name may be ``'meta'``.
     meta : dict
         Of what JSON knows, and of arrays.
     """
     text = json.dumps({"format": FORMAT, **meta}, default=_encode)
+    arrays = {name: devices.to_host(array) for name, array in arrays.items()}
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise TypeError(f"save_checkpoint: {name!r} holds Python objects, which only pickle could write")

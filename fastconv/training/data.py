@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastconv.devices import rows
 from fastconv.extras import require
 
 CLASSES = 10
@@ -132,7 +133,7 @@ def batches(*arrays, batch_size, rng=None):
 
     Parameters
     ----------
-    *arrays : ndarray
+    *arrays : ndarray or array in device memory
         Of one length along their first axis.
     batch_size : int
     rng : numpy.random.Generator, optional
@@ -153,7 +154,7 @@ def _batches(arrays, batch_size, rng):
     for start in range(0, length, batch_size):
         part = slice(start, start + batch_size)
         chosen = part if order is None else order[part]
-        yield tuple(a[chosen] for a in arrays)
+        yield tuple(rows(a, chosen) for a in arrays)
 
 
 def _count(op, name, value, minimum):

@@ -1,8 +1,10 @@
-"""How good predictions are."""
+"""How good predictions are. Arrays in device memory are taken as NumPy's are."""
 
 import numpy as np
 
-from fastconv import geometry
+from fastconv import devices, geometry
+from fastconv.backends import memory
+from fastconv.checks import check_library, portable_any
 
 
 def accuracy(scores, target):
@@ -18,6 +20,8 @@ def accuracy(scores, target):
     float
         NaN for no examples.
     """
+    if memory.device_of(scores) is not None:
+        return _device_accuracy(scores, target)
     scores, target = _checked("accuracy", scores, target)
     return float(np.mean(scores.argmax(axis=1) == target)) if len(target) else float("nan")
 
@@ -63,7 +67,7 @@ def confusion_matrix(scores, target, num_classes=None):
     array of int64 (num_classes, num_classes)
         Row: right class; column: predicted class.
     """
-    scores = np.asarray(scores)
+    scores = devices.to_host(scores)
     if scores.ndim == 1:
         target = _labels("confusion_matrix", "target", target, scores.shape)
         predicted = _labels("confusion_matrix", "scores", scores, scores.shape)
@@ -80,8 +84,20 @@ def confusion_matrix(scores, target, num_classes=None):
     return np.bincount(target * n + predicted, minlength=n * n).reshape(n, n)
 
 
+def _device_accuracy(scores, target):
+    """`accuracy` where the scores lie: one number comes back."""
+    xp, target = portable_any("accuracy", "target", target)
+    check_library("accuracy", "target", target, scores, "scores")
+    if len(scores.shape) != 2 or not scores.shape[1]:
+        raise ValueError("accuracy: scores must have shape (N, C) with at least one class, got "
+                         f"{tuple(scores.shape)}")
+    geometry.check_shape("accuracy", "target", target.shape, scores.shape[:1])
+    right = xp.argmax(scores, axis=1) == target
+    return float(xp.sum(xp.astype(right, xp.int64))) / len(target) if len(target) else float("nan")
+
+
 def _checked(op, scores, target):
-    scores = np.asarray(scores)
+    scores = devices.to_host(scores)
     if scores.ndim != 2 or not scores.shape[1]:
         raise ValueError(f"{op}: scores must have shape (N, C) with at least one class, got {scores.shape}")
     if scores.dtype.kind not in "fiu":
@@ -93,7 +109,7 @@ def _checked(op, scores, target):
 
 
 def _labels(op, name, labels, shape):
-    labels = np.asarray(labels)
+    labels = devices.to_host(labels)
     geometry.check_shape(op, name, labels.shape, shape)
     if labels.dtype.kind not in "iu" and labels.size:
         raise TypeError(f"{op}: {name} must be an array of integers, got {labels.dtype}")

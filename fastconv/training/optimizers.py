@@ -1,12 +1,15 @@
 """Optimizers, with the update rules, names and defaults of ``torch.optim``.
 
-They write into the parameters' own arrays and allocate nothing after the first step.
+They write into the parameters' own arrays, wherever those lie, and allocate nothing after the first step.
 """
 
 import math
 
 import numpy as np
 
+from fastconv import devices
+from fastconv.backends import memory
+from fastconv.checks import arithmetic, empty, zeros
 from fastconv.layers.parameter import Parameter
 
 
@@ -72,7 +75,7 @@ class Optimizer:
             counted through the groups, a dict of arrays and numbers, empty before its first step.
         """
         groups = [{name: value for name, value in group.items() if name != "params"} for group in self.param_groups]
-        state = [{name: value.copy() if isinstance(value, np.ndarray) else value
+        state = [{name: devices.copy(value) if devices.is_array(value) else value
                   for name, value in self._state[parameter].items()} for parameter in self._parameters()]
         return {"name": type(self).__name__, "groups": groups, "state": state}
 
@@ -99,12 +102,11 @@ class Optimizer:
             self._check(group)
         for parameter, values in zip(parameters, state, strict=True):
             for name, value in values.items():
-                if isinstance(value, np.ndarray) and value.shape != parameter.shape:
-                    raise ValueError(f"{op}: {name} has shape {value.shape}, expected {parameter.shape}")
+                if devices.is_array(value) and tuple(value.shape) != parameter.shape:
+                    raise ValueError(f"{op}: {name} has shape {tuple(value.shape)}, expected {parameter.shape}")
         for own, group in zip(self.param_groups, new, strict=True):
             own.update(group)
-        self._state = {parameter: {name: value.astype(parameter.dtype) if isinstance(value, np.ndarray) else value
-                                   for name, value in values.items()}
+        self._state = {parameter: {name: _copied(value, parameter.data) for name, value in values.items()}
                        for parameter, values in zip(parameters, state, strict=True)}
 
     def _check(self, group):
@@ -125,28 +127,36 @@ class Optimizer:
         """The array `name` of a parameter's state, of the parameter's type; zeros at first."""
         buffer = state.get(name)
         if buffer is None:
-            buffer = state[name] = np.zeros_like(data)
-        elif buffer.dtype != data.dtype:
-            buffer = state[name] = buffer.astype(data.dtype)
+            buffer = state[name] = np.zeros_like(data) if isinstance(data, np.ndarray) else zeros(data.shape, data)
+        elif buffer.dtype != data.dtype or _place(buffer) != _place(data):
+            buffer = state[name] = devices.like(buffer, data)
         return buffer
 
     def _work(self, which, data):
         """Scratch memory in the shape of `data`, the same for all parameters so that it stays in the cache."""
-        key = which, data.dtype, data.shape
+        place = _place(data)
+        key = which, place, data.dtype, data.shape
         view = self._scratch.get(key)
         if view is None:
-            block = self._scratch.get((which, data.dtype))
-            if block is None or block.size < data.size:
-                block = self._scratch[which, data.dtype] = np.empty(data.size, data.dtype)
-            view = self._scratch[key] = block[:data.size].reshape(data.shape)
+            size = math.prod(data.shape)
+            block = self._scratch.get((which, place, data.dtype))
+            if block is None or block.shape[0] < size:
+                block = np.empty(size, data.dtype) if place is None else empty((size,), data)
+                self._scratch[which, place, data.dtype] = block
+            view = self._scratch[key] = block[:size].reshape(data.shape)
         return view
+
+    def _namespace(self, data):
+        """The namespace whose functions compute with a parameter's array; each takes ``out=``."""
+        return np if isinstance(data, np.ndarray) else arithmetic(type(self).__name__, "a parameter", data)
 
     def _decayed(self, data, grad, weight_decay):
         """The gradient with that of ``weight_decay / 2 * sum(data**2)`` added, in the last scratch array."""
         if not weight_decay:
             return grad
+        xp = self._namespace(data)
         result = self._work("decay", data)
-        np.multiply(data, weight_decay, out=result)
+        xp.multiply(data, weight_decay, out=result)
         result += grad
         return result
 
@@ -180,6 +190,7 @@ class SGD(Optimizer):
                              f"{group['momentum']} and dampening={group['dampening']}")
 
     def _update(self, data, grad, state, group):
+        xp = self._namespace(data)
         grad = self._decayed(data, grad, group["weight_decay"])
         step, momentum = self._work("step", data), group["momentum"]
         if momentum:
@@ -187,17 +198,17 @@ class SGD(Optimizer):
             buffer = self._buffer(state, "momentum_buffer", data)
             if started:
                 buffer *= momentum
-                np.multiply(grad, 1 - group["dampening"], out=step)
+                xp.multiply(grad, 1 - group["dampening"], out=step)
                 buffer += step
             else:
-                np.copyto(buffer, grad)
+                buffer[...] = grad
             if group["nesterov"]:
-                np.multiply(buffer, momentum, out=step)
+                xp.multiply(buffer, momentum, out=step)
                 step += grad
                 grad = step
             else:
                 grad = buffer
-        np.multiply(grad, group["lr"], out=step)
+        xp.multiply(grad, group["lr"], out=step)
         data -= step
 
 
@@ -226,31 +237,32 @@ class RMSprop(Optimizer):
             self._range(group, name)
 
     def _update(self, data, grad, state, group):
+        xp = self._namespace(data)
         alpha, momentum = group["alpha"], group["momentum"]
         grad = self._decayed(data, grad, group["weight_decay"])
         step = self._work("step", data)
         square = self._buffer(state, "square_avg", data)
-        np.multiply(grad, grad, out=step)
+        xp.multiply(grad, grad, out=step)
         step *= 1 - alpha
         square *= alpha
         square += step
         if group["centered"]:
             mean = self._buffer(state, "grad_avg", data)
-            np.subtract(grad, mean, out=step)
+            xp.subtract(grad, mean, out=step)
             step *= 1 - alpha
             mean += step
-            np.multiply(mean, mean, out=step)
-            np.subtract(square, step, out=step)
-            np.sqrt(step, out=step)
+            xp.multiply(mean, mean, out=step)
+            xp.subtract(square, step, out=step)
+            xp.sqrt(step, out=step)
         else:
-            np.sqrt(square, out=step)
+            xp.sqrt(square, out=step)
         step += group["eps"]
-        np.divide(grad, step, out=step)
+        xp.divide(grad, step, out=step)
         if momentum:
             buffer = self._buffer(state, "momentum_buffer", data)
             buffer *= momentum
             buffer += step
-            np.multiply(buffer, group["lr"], out=step)
+            xp.multiply(buffer, group["lr"], out=step)
         else:
             step *= group["lr"]
         data -= step
@@ -287,29 +299,40 @@ class Adam(Optimizer):
             _check_number("Adam", f"betas[{index}]", beta, below=1)
 
     def _update(self, data, grad, state, group):
+        xp = self._namespace(data)
         beta1, beta2 = group["betas"]
         grad = self._decayed(data, grad, group["weight_decay"])
         step = self._work("step", data)
         mean = self._buffer(state, "exp_avg", data)
         square = self._buffer(state, "exp_avg_sq", data)
         count = state["step"] = state.get("step", 0) + 1
-        np.subtract(grad, mean, out=step)
+        xp.subtract(grad, mean, out=step)
         step *= 1 - beta1
         mean += step
-        np.multiply(grad, grad, out=step)
+        xp.multiply(grad, grad, out=step)
         step *= 1 - beta2
         square *= beta2
         square += step
         if group["amsgrad"]:
             largest = self._buffer(state, "max_exp_avg_sq", data)
-            np.maximum(largest, square, out=largest)
+            xp.maximum(largest, square, out=largest)
             square = largest
-        np.sqrt(square, out=step)
+        xp.sqrt(square, out=step)
         step *= 1 / math.sqrt(1 - beta2**count)
         step += group["eps"]
-        np.divide(mean, step, out=step)
+        xp.divide(mean, step, out=step)
         step *= group["lr"] / (1 - beta1**count)
         data -= step
+
+
+def _copied(value, like):
+    """A copy of an array where `like` lies, of its library and type; a number as it is."""
+    return devices.copy(devices.like(value, like)) if devices.is_array(value) else value
+
+
+def _place(array):
+    """What tells arrays that can be computed with together: their library and their device."""
+    return None if isinstance(array, np.ndarray) else (type(array), memory.device_of(array))
 
 
 def _check_number(op, name, value, below=math.inf, minimum=0):

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv import geometry
+from fastconv import devices, geometry
+from fastconv.backends import memory
 from fastconv.checks import as_generator
 from fastconv.layers.loss import CrossEntropyLoss
 from fastconv.training.checkpoint import load_checkpoint, save_checkpoint
@@ -99,6 +100,8 @@ class Solver:
     def fit(self, inputs, targets, epochs, validation=None, *, on_batch=None, on_epoch=None, checkpoint=None):
         """Train for some more epochs.
 
+        Each batch is moved to where the model's parameters lie; arrays that lie there are not copied.
+
         Ctrl-C ends the training: the model, the history and the best parameters stay as they are, `interrupted` is
         set, and ``fit`` returns.
 
@@ -149,7 +152,8 @@ class Solver:
         self.model.eval()
         try:
             starts = range(0, max(len(inputs), 1), self.batch_size)
-            return np.concatenate([self.model(inputs[start:start + self.batch_size]) for start in starts])
+            return devices.joined([self.model(self._batch(inputs, slice(start, start + self.batch_size)))
+                                   for start in starts])
         finally:
             self.model.train(training)
 
@@ -168,8 +172,9 @@ class Solver:
             measures = _Means(self.metrics)
             for start in range(0, len(inputs), self.batch_size):
                 batch = slice(start, start + self.batch_size)
-                outputs = self.model(inputs[batch])
-                measures.add(self.loss(outputs, targets[batch]), outputs, targets[batch])
+                x, t = self._batch(inputs, batch), self._batch(targets, batch)
+                outputs = self.model(x)
+                measures.add(self.loss(outputs, t), outputs, t)
             return measures.values()
         finally:
             self.model.train(training)
@@ -205,8 +210,8 @@ class Solver:
         numbers = []
         for index, state in enumerate(optimizer.pop("state")):
             arrays |= {f"optimizer/{index}/{name}": value for name, value in state.items()
-                       if isinstance(value, np.ndarray)}
-            numbers.append({name: value for name, value in state.items() if not isinstance(value, np.ndarray)})
+                       if devices.is_array(value)}
+            numbers.append({name: value for name, value in state.items() if not devices.is_array(value)})
         save_checkpoint(path, arrays, {
             "epoch": self.epoch, "history": self.history, "best": [self.best_epoch, self.best_value],
             "optimizer": {**optimizer, "state": numbers}, "generator": self.generator.bit_generator.state})
@@ -256,7 +261,7 @@ class Solver:
         measures = _Means(self.metrics)
         for batch in range(batches):
             chosen = order[batch * self.batch_size:(batch + 1) * self.batch_size]
-            x, t = inputs[chosen], targets[chosen]
+            x, t = self._batch(inputs, chosen), self._batch(targets, chosen)
             outputs = self.model(x)
             loss = self.loss(outputs, t)
             self.model.backward_parameters(self.loss.backward())
@@ -265,6 +270,12 @@ class Solver:
             if on_batch is not None:
                 on_batch(Progress(self.epoch + 1, last, batch + 1, batches, measures.values()))
         return measures.values()
+
+    def _batch(self, array, chosen):
+        """Some rows of an array, in the memory of the model's parameters."""
+        parameter = next(iter(self.model.parameters()), None)
+        batch = devices.rows(array, chosen)
+        return batch if parameter is None else devices.move(batch, memory.device_of(parameter.data))
 
     def _record(self, training, validated, seconds):
         self.epoch += 1
@@ -277,7 +288,7 @@ class Solver:
         sign = -1 if self.monitor == "loss" else 1
         if not np.isnan(value) and (self.best_value is None or sign * value > sign * self.best_value):
             self.best_epoch, self.best_value = self.epoch, value
-            self.best_parameters = {name: array.copy() for name, array in self.model.state_dict().items()}
+            self.best_parameters = {name: devices.copy(array) for name, array in self.model.state_dict().items()}
 
 
 class _Means:
@@ -301,7 +312,7 @@ class _Means:
 
 def _examples(op, inputs, targets):
     for name, value in (("inputs", inputs), ("targets", targets)):
-        if not isinstance(value, np.ndarray) or not value.ndim:
+        if not devices.is_array(value) or not value.ndim:
             raise TypeError(f"{op}: {name} must be an array with one row an example, got {type(value).__name__}")
     if len(inputs) != len(targets):
         raise ValueError(f"{op}: inputs and targets must be equally many, got {len(inputs)} and {len(targets)}")
