@@ -3,6 +3,8 @@
 
 VENV   ?= .venv
 ARGS   ?=
+DEVICE ?= cpu
+ON_GPU := $(if $(filter-out cpu,$(DEVICE)),$(VENV)/gpu.stamp)
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
@@ -29,8 +31,8 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
 		printf '  %-18s%s\n' "$$target" "$$what"; done
 
-demo: $(VENV)/demo.stamp  ## train a small CNN on real digits and compare backends; ARGS="--epochs 2"
-	@$(RUN) -m fastconv demo $(ARGS)
+demo: $(VENV)/demo.stamp $(ON_GPU)  ## train a small CNN on real digits and compare backends; ARGS="--epochs 2", DEVICE=cuda
+	@$(RUN) -m fastconv demo --device $(DEVICE) $(ARGS)
 
 test: $(VENV)/test.stamp  ## run all tests; ARGS="-k pool"
 	@$(RUN) -m pytest $(ARGS)
@@ -68,6 +70,11 @@ $(VENV)/demo.stamp: $(BUILD) | $(RUN)
 	@$(PIP) install --quiet --editable ".[demo]"
 	@$(RUN) -c "import fastconv.backends._engine" 2>/dev/null || \
 		echo "note: the Cython extension was not built; why, says: $(PIP) install -v --editable ."
+	@touch $@
+
+$(VENV)/gpu.stamp: pyproject.toml $(VENV)/demo.stamp | $(RUN)
+	@echo "installing numba-cuda, CuPy and what they need of the CUDA toolkit ..."
+	@$(PIP) install --quiet --editable ".[cuda]"
 	@touch $@
 
 # torch comes first and alone, so that pip settles on the pinned build before anything else can ask for another.

@@ -47,8 +47,9 @@ examples:
   python -m fastconv demo
   python -m fastconv demo --backend tensordot --epochs 3
   python -m fastconv demo --data ~/mnist --batch-size 128 --out ~/pictures
+  python -m fastconv demo --device cuda
 
-It needs the packages of the extra `demo`: pip install "fastconv[demo]"
+It needs the packages of the extra `demo`, and on a GPU of `cuda`: pip install "fastconv[demo]", "fastconv[demo,cuda]"
 """
 
 DATA_HELP = """train on MNIST's own files instead: a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte,
@@ -106,6 +107,8 @@ def _parsers():
     demo.add_argument("--seed", type=_natural, default=0, metavar="N", help="of the initial parameters and of the "
                       "order of the digits (default: 0)")
     _add_engine(demo)
+    demo.add_argument("--device", default="cpu", metavar="NAME", help="where to train: cpu, or on a GPU: cuda, or such "
+                      "as cuda:1 (default: cpu)")
     demo.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where the pictures go (default: "
                       "out); made if it does not exist")
     demo.add_argument("--data", type=Path, metavar="DIR", help=DATA_HELP)
@@ -136,23 +139,29 @@ def _info(arguments, parser):
 
 
 def _demo(arguments, parser):
+    from fastconv import devices
     from fastconv.demo import run
     from fastconv.extras import MissingExtra
 
     _set_engine(arguments, parser)
+    try:
+        devices.device("demo", arguments.device)
+    except (ValueError, ImportError) as error:
+        parser.error(f"argument --device: {error}")
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=arguments.out).close()
     except OSError as error:
         parser.error(f"argument --out: cannot write to {arguments.out}: {error.strerror}")
     try:
-        run.check_extras()
+        run.check_extras(arguments.device)
         try:
             data = run.load(arguments.data)
         except (ValueError, OSError) as error:
             parser.error(f"argument --data: {error}")
         return run.demo(data, epochs=arguments.epochs, batch_size=arguments.batch_size, lr=arguments.lr,
-                        seed=arguments.seed, out=arguments.out, compare=not arguments.no_compare)
+                        seed=arguments.seed, out=arguments.out, compare=not arguments.no_compare,
+                        device=arguments.device)
     except MissingExtra as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1

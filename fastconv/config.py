@@ -8,16 +8,22 @@ from fastconv import backends
 from fastconv.backends import precision, threads
 from fastconv.version import __version__
 
+CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")  # CuPy's packages, by CUDA's version
+
 
 def versions():
     """{package: version, or None if it is not installed} of what fastconv may use."""
     found = {"fastconv": __version__, "python": platform.python_version()}
-    for name in ("numpy", "numba", "llvmlite", "cython", "torch", "onnxruntime"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
+    for name in ("numpy", "numba", "llvmlite", "cython", "torch", "onnxruntime", "numba-cuda", "cupy"):
+        found[name] = next(filter(None, map(_version, CUPY if name == "cupy" else [name])), None)
     return found
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def cpu_features():
@@ -51,7 +57,7 @@ def warmup():
 
     Without it a kernel is compiled at its first call.
     """
-    backend = backends.current()
+    backend = backends.get(backends.current_name())
     if not hasattr(backend, "warmup"):
         return
     try:

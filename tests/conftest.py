@@ -40,8 +40,8 @@ collect_ignore = [] if SIMULATED else ["cuda_simulator"]
 
 @pytest.fixture(params=TESTED)
 def backend(request):
-    """Each backend module in turn, but for the oracle."""
-    return backends.get(request.param)
+    """Each backend in turn, but for the oracle; "cuda", where there is one, with copies to the device and back."""
+    return backends.hosting(request.param)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_demo_help_names_every_option_and_default(capsys):
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for option in ("--epochs N", "--batch-size N", "--lr RATE", "--seed N", "--backend NAME", "--threads N",
-                   "--out DIR", "--data DIR", "--no-compare"):
+                   "--out DIR", "--data DIR", "--no-compare", "--device NAME"):
         assert option in text
     for default in ("(default: 10)", "(default: 64)", "(default: 1e-3)", "(default: 0)", "(default: out)",
                     "(default: FASTCONV_BACKEND, else the fastest installed)",
@@ -71,6 +71,7 @@ BAD = [
     (["demo", "--lr", "0"], "argument --lr: must be a number greater than 0, got '0'"),
     (["demo", "--lr", "nan"], "argument --lr: must be a number greater than 0, got 'nan'"),
     (["demo", "--lr", "inf"], "argument --lr: must be a number greater than 0, got 'inf'"),
+    (["demo", "--device", "gpu"], "argument --device: demo: device must be 'cpu', 'cuda' or such as 'cuda:1', got "),
     (["demo", "--backend", "abacus"], "argument --backend: invalid choice: 'abacus'"),
     (["warmup", "--threads", "0"], "argument --threads: must be an integer of at least 1, got '0'"),
 ]

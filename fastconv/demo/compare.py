@@ -147,6 +147,8 @@ class Comparison:
         if self.disturbance > DISTURBED:
             notes.append(f"CAUTION: other processes kept {self.disturbance:.1f} cores busy meanwhile. Threads that "
                          "wait for each other then take many times as long.")
+        if "cuda" in names:
+            notes.append("cuda: NumPy arrays, whose copies to the device and back are part of the time.")
         if "loops" in names:
             notes.append(f"* loops: one call on a batch of {CHECKED}, times {self.batch // CHECKED}.")
         notes += [f"{name} is not in the table: {why}" for name, why in self.missing.items()]

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from fastconv import backends, functional, get_num_threads
+from fastconv import backends, devices, functional, get_num_threads
 from fastconv.demo import pictures
 from fastconv.demo.compare import Comparison, cases_of
 from fastconv.extras import require
@@ -25,10 +25,12 @@ SPLIT = 4
 COLUMNS = "epoch    training loss  accuracy    validation loss  accuracy    seconds"
 
 
-def check_extras():
-    """Raise `fastconv.extras.MissingExtra` for the first package of the extra ``demo`` that is not installed."""
+def check_extras(device="cpu"):
+    """Raise `fastconv.extras.MissingExtra` for the first package that the demo needs on `device` and does not find."""
     for package in ("mlxtend", "matplotlib", "tqdm", "rich"):
         require(package)
+    if device != "cpu":
+        require("cupy", "cuda")
 
 
 def load(folder=None):
@@ -56,7 +58,7 @@ def load(folder=None):
     return (images[training], labels[training]), (images[validation], labels[validation]), test
 
 
-def demo(data, epochs=10, batch_size=64, lr=1e-3, seed=0, out="out", compare=True):
+def demo(data, epochs=10, batch_size=64, lr=1e-3, seed=0, out="out", compare=True, device="cpu"):
     """Train, test, draw and compare; everything is printed.
 
     Parameters
@@ -71,19 +73,24 @@ def demo(data, epochs=10, batch_size=64, lr=1e-3, seed=0, out="out", compare=Tru
         A folder, which exists.
     compare : bool
         Time the layers on every backend at the end.
+    device : str
+        Where to train: 'cpu', 'cuda' or such as 'cuda:1'.
 
     Returns
     -------
     int
         0; 1 if a backend's result was wrong; 130 if the user interrupted.
     """
-    training, validation, test = data
+    number = devices.device("demo", device)
+    training, validation, test = ([devices.move(array, number) for array in part] for part in data)
     model = digits_cnn(generator=seed)
+    where = f"backend {backends.current_name()}, {_threads()}" if number is None else f"device cuda:{number}"
     print(f"{len(training[0]):,} digits to train on, {len(validation[0]):,} to validate, {len(test[0]):,} to test; "
-          f"backend {backends.current_name()}, {_threads()}\n")
+          f"{where}\n")
     summary(model, training[0].shape[1:], batch_size).print()
+    model.to(device)
     start = time.perf_counter()
-    _compile(training, batch_size)
+    _compile(training, batch_size, device)
     print(f"\nkernels ready after {time.perf_counter() - start:.1f} s; RMSprop, learning rate {lr:g}, "
           f"{epochs} epoch{'s' * (epochs != 1)} of batches of {batch_size}\n\n{COLUMNS}", flush=True)
 
@@ -137,10 +144,10 @@ class _Bar:
                   flush=True)
 
 
-def _compile(training, batch_size):
+def _compile(training, batch_size, device):
     """Take one step with another network, so that no epoch's time contains the compilation of kernels."""
     images, labels = (part[:batch_size] for part in training)
-    model, loss = digits_cnn(generator=0), CrossEntropyLoss()
+    model, loss = digits_cnn(generator=0).to(device), CrossEntropyLoss()
     loss(model(images), labels)
     model.backward_parameters(loss.backward())
 
@@ -148,8 +155,9 @@ def _compile(training, batch_size):
 def _report(solver, test, out, written):
     """Test the best parameters and write everything; the names of complete files go to `written`."""
     best = solver.restore_best()
-    images, labels = test
-    scores = solver.predict(images)
+    test = images, labels = [devices.to_host(array) for array in test]
+    scores = devices.to_host(solver.predict(images))
+    solver.model.to("cpu")
     print(f"\nepoch {best} had the lowest validation loss; with its parameters:")
     print(f"test accuracy: {accuracy(scores, labels):.4f}")
     print(f"seconds per epoch: {statistics.median(solver.history['seconds']):.2f}", flush=True)
