@@ -13,7 +13,7 @@ import array_api_compat
 import numpy as np
 
 from fastconv import backends
-from fastconv.backends import memory
+from fastconv.backends import memory, workspace
 
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
@@ -77,7 +77,7 @@ def packed(x, shape):
 def empty(shape, like, dtype=None):
     """An uninitialised array where `like` lies, of its library, and of its type unless `dtype` (NumPy's) is another."""
     if type(like) is np.ndarray:
-        return np.empty(shape, dtype or like.dtype)
+        return workspace.empty(shape, np.dtype(dtype) if dtype else like.dtype)
     return _device_array("empty", shape, like, dtype)
 
 

@@ -97,7 +97,10 @@ class _Result:
 
 
 def empty(shape, dtype):
-    """An uninitialized C-contiguous array: ``numpy.empty``, but for where the memory of a large one comes from."""
+    """An uninitialized C-contiguous array: ``numpy.empty``, but for where the memory of a large one comes from.
+
+    As its memory has another owner, such an array cannot be resized in place.
+    """
     size = prod(shape) * dtype.itemsize
     if size < LEAST_RESULT:
         return np.empty(shape, dtype)

@@ -7,7 +7,7 @@ import array_api_compat
 import numpy as np
 
 from fastconv import backends
-from fastconv.checks import check_axis, portable, portable_matching, real
+from fastconv.checks import check_axis, empty, portable, portable_matching, real
 from fastconv.functional.elementwise import blockwise
 
 
@@ -31,7 +31,7 @@ def relu(input):
     kernel = backends.extra("relu") if xp is np else None
     if kernel is None or not x.size:
         return xp.asarray(xp.maximum(zero(xp, x), x))
-    y = np.empty_like(x)
+    y = empty(x.shape, x)
     kernel(x.reshape(-1), y.reshape(-1))
     return y
 
@@ -63,7 +63,7 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
     kernel = backends.extra("leaky_relu")
     if kernel is None or not x.size:
         return blockwise(lambda y, x: below(y, x, x, slope), x)
-    y = np.empty_like(x)
+    y = empty(x.shape, x)
     kernel(x.reshape(-1), np.array([slope], x.dtype), y.reshape(-1))
     return y
 
@@ -93,10 +93,10 @@ def prelu(input, weight):
     kernel = backends.extra("prelu")
     if kernel is None or not x.size:
         with np.errstate(all="ignore"):
-            y = np.multiply(x, along_channels(np, w, x), out=np.empty_like(x))
+            y = np.multiply(x, along_channels(np, w, x), out=empty(x.shape, x))
         np.copyto(y, x, where=x > 0)
         return y
-    y = np.empty_like(x)
+    y = empty(x.shape, x)
     kernel(planes(x), per_channel(w, planes(x)), planes(y))
     return y
 
@@ -124,7 +124,7 @@ def sigmoid(input):
     kernel = backends.extra("sigmoid")
     if kernel is None or not x.size:
         return blockwise(_logistic, x)
-    y = np.empty_like(x)
+    y = empty(x.shape, x)
     kernel(x.reshape(-1), y.reshape(-1))
     return y
 
@@ -273,7 +273,7 @@ def _normalized(kernel, function, xp, x, axis):
     if compute is None:
         with np.errstate(all="ignore"):
             return function(xp, x, axis)
-    y = np.empty_like(x)
+    y = empty(x.shape, x)
     compute(around(x, axis), around(y, axis))
     return y
 

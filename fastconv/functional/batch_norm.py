@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv import backends
-from fastconv.checks import floating, portable, portable_any, portable_matching, real
+from fastconv.checks import empty, floating, portable, portable_any, portable_matching, real
 
 
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-05):
@@ -153,7 +153,7 @@ def normalize(xp, x, stats, w, b, eps):
     shift = xp.zeros_like(factor) if b is None else b
     kernel = kernel_for("batch_norm_scale", xp)
     if kernel is not None:
-        y = np.empty_like(x)
+        y = empty(x.shape, x)
         kernel(planes(x), planes(y), table(x, stats.mean, factor, shift))
         return y
     with np.errstate(all="ignore"):

@@ -6,7 +6,7 @@ import array_api_compat
 import numpy as np
 
 from fastconv import backends, sampling
-from fastconv.checks import contiguous
+from fastconv.checks import contiguous, empty
 
 
 def resample(xp, x, axes, fill=0):
@@ -35,7 +35,7 @@ def resample(xp, x, axes, fill=0):
         x = _one_by_one(xp, x, axes[:split], lead, fill)
         three = [*axes[split:]]
         three = [sampling.identity(1)] * (3 - len(three)) + three
-        y = np.empty(shape, x.dtype)
+        y = empty(shape, x)
         sizes = [axis.size for axis in three]
         kernel(contiguous(x).reshape(-1, *sizes), y.reshape(-1, *(axis.outputs for axis in three)), three, fill)
         return y

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastconv import backends, geometry, sampling
-from fastconv.checks import portable
+from fastconv.checks import empty, portable
 from fastconv.functional.resample import resample
 
 
@@ -163,7 +163,7 @@ def _arranged(xp, x, apart, order, shape, factor, back):
     """The axes `apart` of `x` in another `order`, as an array of `shape`."""
     if xp is not np:
         return xp.reshape(xp.permute_dims(xp.reshape(x, apart), order), shape)
-    y = np.empty(shape, x.dtype)
+    y = empty(shape, x)
     moved = y.reshape([apart[i] for i in order])
     kernel = backends.extra("pixel_shuffle") if y.size else None
     if kernel is None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import backends
-from fastconv.checks import check_axis, portable, portable_matching, real, size
+from fastconv.checks import check_axis, empty, portable, portable_matching, real, size
 from fastconv.functional.activation import (
     along_channels,
     around,
@@ -41,7 +41,7 @@ def relu_input(input, grad_output):
     check_shape("relu_input", "grad_output", dy.shape, x.shape)
     kernel = backends.extra("relu_input") if xp is np else None
     if kernel is not None and x.size:
-        dx = np.empty_like(dy)
+        dx = empty(dy.shape, dy)
         kernel(x.reshape(-1), dy.reshape(-1), dx.reshape(-1))
         return dx
     if xp is np:
@@ -56,7 +56,7 @@ def _drop(where, values):
     """
     bits = np.dtype(f"i{values.itemsize}")
     keep = np.subtract(where.view(np.int8), 1, dtype=np.int8)  # -1, all bits, where the value stays
-    result = np.empty_like(values, order="C")
+    result = empty(values.shape, values)
     np.bitwise_and(values.view(bits), keep, out=result.view(bits))
     return result
 
@@ -89,7 +89,7 @@ def leaky_relu_input(input, grad_output, negative_slope=0.01):
     kernel = backends.extra(op)
     if kernel is None or not x.size:
         return blockwise(lambda dx, x, dy: below(dx, x, dy, slope), x, dy)
-    dx = np.empty_like(x)
+    dx = empty(x.shape, x)
     kernel(x.reshape(-1), np.array([slope], x.dtype), dy.reshape(-1), dx.reshape(-1))
     return dx
 
@@ -120,7 +120,7 @@ def prelu_input(input, weight, grad_output):
     if kernel is None:
         with np.errstate(all="ignore"):
             return xp.asarray(xp.where(x > 0, dy, dy * along_channels(xp, w, x)))
-    dx = np.empty_like(x)
+    dx = empty(x.shape, x)
     kernel(planes(x), per_channel(w, planes(x)), planes(dy), planes(dx))
     return dx
 
@@ -276,7 +276,7 @@ def _blocks(name, chain, y, dy):
     kernel = backends.extra(name) if y.size else None
     if kernel is None:
         return blockwise(chain, y, dy)
-    dx = np.empty_like(y)
+    dx = empty(y.shape, y)
     kernel(y.reshape(-1), dy.reshape(-1), dx.reshape(-1))
     return dx
 
@@ -296,7 +296,7 @@ def _tanh_slope(dx, y, dy):
 def _along(kernel, y, dy, axis):
     if not y.ndim:
         return _along(kernel, y.reshape(1), dy.reshape(1), 0).reshape(()).copy()
-    dx = np.empty_like(y)
+    dx = empty(y.shape, y)
     kernel(around(y, axis), around(dy, axis), around(dx, axis))
     return dx
 

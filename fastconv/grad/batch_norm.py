@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastconv.checks import portable_matching
+from fastconv.checks import empty, portable_matching
 from fastconv.functional.batch_norm import (
     across,
     batch_input,
@@ -125,14 +125,14 @@ def _input(xp, x, dy, mean, inverse, w, total, product, training):
         kernel = kernel_for("batch_norm_scale", xp)
         if kernel is None:
             return dy * across(xp, x, factor)
-        dx, nothing = np.empty_like(x), np.zeros_like(factor)
+        dx, nothing = empty(x.shape, x), np.zeros_like(factor)
         kernel(planes(dy), planes(dx), table(x, nothing, factor, nothing))
         return dx
     count = math.prod(x.shape) // x.shape[1]
     slope, shift = factor * product * inverse * inverse / count, factor * total / count
     kernel = kernel_for("batch_norm_scale_grad", xp)
     if kernel is not None:
-        dx = np.empty_like(x)
+        dx = empty(x.shape, x)
         kernel(planes(x), planes(dy), planes(dx), table(x, mean, factor, slope, shift))
         return dx
     dx = dy * across(xp, x, factor)

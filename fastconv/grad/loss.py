@@ -5,7 +5,7 @@ import math
 import array_api_compat
 import numpy as np
 
-from fastconv.checks import portable_any, portable_matching
+from fastconv.checks import empty, portable_any, portable_matching
 from fastconv.functional.activation import softmax_along
 from fastconv.functional.elementwise import blockwise
 from fastconv.functional.loss import check_reduction, class_targets, squared_operands
@@ -51,7 +51,7 @@ def cross_entropy_input(input, target, grad_output=1.0, weight=None, ignore_inde
             scales[...] = scale
             if t.label_weights is not None:
                 scales *= t.label_weights
-            dx = np.empty_like(t.x)
+            dx = empty(t.x.shape, t.x)
             kernel(t.x.reshape(t.ncm), t.marked_labels(), scales, dx.reshape(t.ncm))
             return dx
         p = softmax_along(xp, t.x, t.axis)
