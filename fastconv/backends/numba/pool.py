@@ -8,6 +8,7 @@ import math
 from fastconv.backends.numba.columns import span
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.tile import lanes
+from fastconv.backends.numba.vector import number
 from fastconv.backends.numba.window import max_windows, sum_windows
 
 LOWEST = -math.inf
@@ -37,51 +38,60 @@ def _taps(start, size, kernel, step):
 def _part(outputs, size):
     """By what to divide a vector of `size` so that a row of `outputs` fills one; 8 where not even a quarter.
 
+    A part has at least two lanes.
+
     Masks would do for any width, but are slow on some processors: 8.9 ms against 1.6 for 2 x 2 windows of 8 x 64 x
     112 x 112 on a Zen 5.
     """
     if outputs >= size:
         return 1
-    if outputs >= size // 2:
+    if outputs >= size // 2 and size >= 4:
         return 2
     return 4 if outputs >= size // 4 and size >= 8 else 8
 
 
 @helper
 def _max_some(part, stride, indexed, x, taps, count, base, y, indices, out):
-    """As `max_windows`, for any stride up to 2."""
+    """As `max_windows`, for any stride."""
     if stride == 1 and indexed:
-        max_windows(part, 1, 1, x, taps, count, base, shift(y, out), shift(indices, out))
+        max_windows(part, 1, 1, x, taps, count, base, stride, shift(y, out), shift(indices, out))
     elif stride == 1:
-        max_windows(part, 1, 0, x, taps, count, base, shift(y, out), indices)
+        max_windows(part, 1, 0, x, taps, count, base, stride, shift(y, out), indices)
+    elif stride == 2 and indexed:
+        max_windows(part, 2, 1, x, taps, count, base, stride, shift(y, out), shift(indices, out))
+    elif stride == 2:
+        max_windows(part, 2, 0, x, taps, count, base, stride, shift(y, out), indices)
     elif indexed:
-        max_windows(part, 2, 1, x, taps, count, base, shift(y, out), shift(indices, out))
+        max_windows(part, 0, 1, x, taps, count, base, stride, shift(y, out), shift(indices, out))
     else:
-        max_windows(part, 2, 0, x, taps, count, base, shift(y, out), indices)
+        max_windows(part, 0, 0, x, taps, count, base, stride, shift(y, out), indices)
 
 
 @helper
 def _mean_some(part, stride, x, taps, count, divisor, y):
-    """As `sum_windows`, for any stride up to 2."""
+    """As `sum_windows`, for any stride."""
     if stride == 1:
-        sum_windows(part, 1, x, taps, count, divisor, y)
+        sum_windows(part, 1, x, taps, count, stride, divisor, y)
+    elif stride == 2:
+        sum_windows(part, 2, x, taps, count, stride, divisor, y)
     else:
-        sum_windows(part, 2, x, taps, count, divisor, y)
+        sum_windows(part, 0, x, taps, count, stride, divisor, y)
 
 
 @helper
 def _max_one(x, y, indices, indexed, out, height, width, d0, h0, w0, t0, t1, r0, r1, s0, s1, step_d, step_h, step_w):
     """One window, clipped to the taps given."""
     where = ((d0 + t0 * step_d) * height + h0 + r0 * step_h) * width + w0 + s0 * step_w
-    y[out] = LOWEST
+    best = number(LOWEST, x)
     for t in range(t0, t1):
         for r in range(r0, r1):
             line = ((d0 + t * step_d) * height + h0 + r * step_h) * width + w0
             for s in range(s0, s1):
                 value = x[line + s * step_w]
-                if value > y[out] or value != value:
-                    y[out] = value
+                if value > best or value != value:
+                    best = value
                     where = line + s * step_w
+    y[out] = best
     if indexed:
         indices[out] = where
 
@@ -98,8 +108,8 @@ def max_forward(begin, end, a, like):
     indexed = a[2] != 0
     inner = _inside(width, kernel_w, out_w, stride_w, left, step_w)
     part = _part(inner[1] - inner[0], lanes(like))
-    wide = lanes(like) // part
-    if stride_w > 2 or part > 4 or depth * height * width >= INDEXED:
+    wide = max(1, lanes(like) // part)
+    if part > 4 or depth * height * width >= INDEXED:
         inner = (out_w, out_w)
     for plane in range(begin, end):
         x = shift(maps, plane * depth * height * width)
@@ -184,8 +194,8 @@ def avg_forward(begin, end, a, like):
     padded, divisor = a[21] != 0, a[22]
     inner = _inside(width, kernel_w, out_w, stride_w, left, 1)
     part = _part(inner[1] - inner[0], lanes(like))
-    wide = lanes(like) // part
-    if stride_w > 2 or part > 4:
+    wide = max(1, lanes(like) // part)
+    if part > 4:
         inner = (out_w, out_w)
     for plane in range(begin, end):
         x = shift(maps, plane * depth * height * width)

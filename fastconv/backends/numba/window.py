@@ -12,14 +12,20 @@ from fastconv.backends.numba.tile import INT, LANE, Vectors, keep_rolled
 
 
 class _Window:
-    """Loads of one tap of LANES neighboring windows, `stride` elements apart."""
+    """Loads of one tap of LANES neighboring windows, `stride` elements apart, or `step` where `stride` is 0."""
 
-    def __init__(self, vectors, stride):
-        self.v, self.builder, self.stride = vectors, vectors.builder, stride
+    def __init__(self, vectors, stride, step):
+        self.v, self.builder, self.stride, self.step = vectors, vectors.builder, stride, step
 
     def load(self, base):
         if self.stride == 1:
             return self.v.load(base)
+        if self.stride == 0:
+            value = self.v.undefined
+            for i in range(self.v.lanes):
+                one = self.builder.load(self.v.at(base, self.builder.mul(self.step, INT(i))))
+                value = self.builder.insert_element(value, one, LANE(i))
+            return value
         # The second load begins one element early, so that it ends at the last element needed and not beyond.
         n = self.v.lanes
         even = [2 * i for i in range(n // 2)] + [n + 1 + 2 * i for i in range(n // 2)]
@@ -51,13 +57,14 @@ class _Window:
 
 
 @intrinsic
-def max_windows(typingctx, part, stride, indexed, x, taps, count, base, y, indices):
+def max_windows(typingctx, part, stride, indexed, x, taps, count, base, step, y, indices):
     """Maxima of LANES / `part` neighboring windows that lie inside the map, and where they are.
 
     Parameters
     ----------
     part : literal 1, 2 or 4
-    stride : literal 1 or 2
+    stride : literal 0, 1 or 2
+        0 for that of `step`, whose elements are loaded one by one.
     indexed : literal 0 or 1
         Whether to write `indices`.
     x : pointer
@@ -66,6 +73,8 @@ def max_windows(typingctx, part, stride, indexed, x, taps, count, base, y, indic
         Offsets of the taps, `count` of them, in the order in which ties are decided.
     base : int64
         What to add to an offset to find the first window's tap in the map.
+    step : int64
+        Elements from a window to the next.
     y, indices : pointer
         Where the first window's result goes.
     """
@@ -73,12 +82,14 @@ def max_windows(typingctx, part, stride, indexed, x, taps, count, base, y, indic
         return None
 
     def generate(context, builder, signature, args):
-        x, taps, count, base, y, indices = args[3:]
+        x, taps, count, base, step, y, indices = args[3:]
         v = Vectors(context, builder, signature.args[3].dtype, part.literal_value)
-        w = _Window(v, stride.literal_value)
+        if v.lanes < 2:  # narrow vectors have no such part, and pool.py does not ask for it
+            return context.get_dummy_value()
+        w = _Window(v, stride.literal_value, step)
         start = v.at(x, base)
 
-        def step(values, tap):
+        def fold(values, tap):
             value = w.load(v.at(start, tap))
             # A NaN is larger than all, the last one than another.
             missing = builder.fcmp_unordered("uno", value, value)
@@ -92,36 +103,40 @@ def max_windows(typingctx, part, stride, indexed, x, taps, count, base, y, indic
         begun = [ir.Constant(v.type, [float("-inf")] * v.lanes)]
         if indexed.literal_value:
             begun.append(w.splat(builder.trunc(builder.load(taps), LANE)))
-        ended = w.over(taps, count, begun, step)
+        ended = w.over(taps, count, begun, fold)
         v.store(ended[0], y)
         if indexed.literal_value:
             wide = ir.VectorType(INT, v.lanes)
-            ahead = ir.Constant(wide, [i * stride.literal_value for i in range(v.lanes)])
+            ahead = ir.Constant(wide, [i * (stride.literal_value or 1) for i in range(v.lanes)])
+            if stride.literal_value == 0:
+                ahead = builder.mul(ahead, w.splat(step))
             place = builder.add(builder.add(builder.sext(ended[1], wide), ahead), w.splat(base))
             builder.store(place, builder.bitcast(indices, wide.as_pointer()), align=8)
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.void(part, stride, indexed, x, taps, integer, integer, y, indices), generate
+    return types.void(part, stride, indexed, x, taps, integer, integer, integer, y, indices), generate
 
 
 @intrinsic
-def sum_windows(typingctx, part, stride, x, taps, count, divisor, y):
-    """Sums of LANES / `part` neighboring windows that lie inside the map, divided by `divisor`."""
+def sum_windows(typingctx, part, stride, x, taps, count, step, divisor, y):
+    """Sums of LANES / `part` neighboring windows that lie inside the map, divided by `divisor`: see `max_windows`."""
     if not all(isinstance(value, types.IntegerLiteral) for value in (part, stride)):
         return None
 
     def generate(context, builder, signature, args):
-        x, taps, count, divisor, y = args[2:]
+        x, taps, count, step, divisor, y = args[2:]
         v = Vectors(context, builder, signature.args[2].dtype, part.literal_value)
-        w = _Window(v, stride.literal_value)
+        if v.lanes < 2:  # narrow vectors have no such part, and pool.py does not ask for it
+            return context.get_dummy_value()
+        w = _Window(v, stride.literal_value, step)
 
-        def step(values, tap):
+        def fold(values, tap):
             return [builder.fadd(values[0], w.load(v.at(x, tap)))]
 
-        [total] = w.over(taps, count, [v.zero], step)
+        [total] = w.over(taps, count, [v.zero], fold)
         v.store(builder.fdiv(total, w.splat(builder.sitofp(divisor, v.element))), y)
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.void(part, stride, x, taps, integer, integer, y), generate
+    return types.void(part, stride, x, taps, integer, integer, integer, y), generate

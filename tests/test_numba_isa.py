@@ -1,0 +1,107 @@
+"""The Numba engine on narrower vectors than this machine's: on a CPU without AVX-512, or without AVX2.
+
+LLVM is told in a new interpreter what it may use. Code for older CPUs runs on newer ones, so that results can be held
+against NumPy's in float64.
+"""
+
+import json
+
+import pytest
+
+from fastconv.backends.numba import isa
+
+# By the name that isa.py has for it: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES, and the types of which convolutions and
+# pooling are tested. Compiling takes the time; other vectors have as many lanes as those of some other type or CPU.
+OLDER = {"avx2": ("haswell", "+avx2,+fma", ["float32"], ["float64"]),
+         "generic": ("generic", "", ["float32", "float64"], ["float64"])}
+TOLERANCES = {"float32": 1e-5, "float64": 1e-13}
+# Prints the instruction set, the kernels that ran, and the largest error of each type over the largest result. The
+# convolutions are by turns of one to three dimensions, strided, dilated, padded unevenly, in groups, depthwise, of few
+# and of many channels; those of 3 x 3 taps and many channels take Winograd's transform in float32.
+COMPARE = """
+import itertools, json
+import numpy as np
+from fastconv import geometry
+from fastconv.backends import numba, tensordot
+from fastconv.backends.numba import isa
+
+def record(kernel, *rest):
+    ran.add(kernel)
+    run(kernel, *rest)
+
+ran, run, errors = set(), numba._contract.run, {"float32": 0.0, "float64": 0.0}
+numba._contract.run = record
+
+def compare(dtype, calls, shapes, g, exact=False):
+    for name, given, results in calls:
+        pairs = []
+        for backend, kind in ((numba, dtype), (tensordot, np.float64)):
+            arrays = [given[a].astype(kind) for a in shapes[name]]
+            out = [np.full(shape, -1, np.int64) if at == "indices" else np.full(shape, np.nan, kind)
+                   for at, shape in results]
+            getattr(backend, name)(*arrays, *out, g)
+            pairs.append(out)
+        for a, b in zip(*pairs):
+            if exact:
+                assert np.array_equal(a, b, equal_nan=True), (name, g)
+            errors[dtype] = max(errors[dtype], float(np.nanmax(abs(a - b)) / np.nanmax(abs(b))))
+
+CONVS = [
+    ("conv1d", (2, 24, 90), (20, 24, 8), 4, 0, 1, 1),
+    ("conv1d", (2, 3, 70), (4, 3, 3), 1, "same", 2, 1),
+    ("conv2d", (2, 20, 17, 19), (36, 20, 3, 3), 2, 1, 1, 1),
+    ("conv2d", (1, 34, 9, 8), (18, 17, 3, 2), 1, "same", 1, 2),
+    ("conv2d", (2, 70, 6, 7), (50, 70, 1, 1), 1, 0, 1, 1),
+    ("conv2d", (2, 33, 21, 30), (50, 33, 3, 3), 1, (1, 2), 1, 1),
+    ("conv2d", (1, 32, 20, 20), (48, 32, 3, 3), 1, 2, 2, 1),
+    ("conv2d", (2, 5, 13, 37), (5, 1, 3, 3), 1, 1, 1, 5),
+    ("conv2d", (2, 5, 13, 37), (5, 1, 5, 5), 2, 2, 1, 5),
+    ("conv2d", (2, 6, 12, 50), (6, 2, 3, 3), 3, 1, 1, 3),
+    ("conv2d", (1, 3, 30, 44), (24, 3, 7, 7), 2, 3, 1, 1),
+    ("conv3d", (1, 18, 4, 9, 10), (20, 18, 3, 3, 3), (2, 1, 1), 1, 1, 1),
+]
+for dtype, (op, x, w, stride, padding, dilation, groups) in itertools.product(CONV_TYPES, CONVS):
+    g = geometry.conv(op, x, w, stride, padding, dilation, groups)
+    rng = np.random.default_rng(5)
+    given = {name: rng.standard_normal(shape).astype(np.float32)
+             for name, shape in (("x", g.x_shape), ("w", g.w_shape), ("b", g.k), ("dy", g.y_shape))}
+    compare(dtype, [("conv_forward", given, [("y", g.y_shape)]), ("conv_backward_input", given, [("dx", g.x_shape)]),
+                    ("conv_backward_weight", given, [("dw", g.w_shape), ("db", g.k)])],
+            {"conv_forward": "xwb", "conv_backward_input": ["dy", "w"], "conv_backward_weight": ["x", "dy"]}, g)
+    if g.n == 2 and g.k == g.c:
+        given["cols"] = rng.standard_normal(g.cols_shape).astype(np.float32)
+        compare(dtype, [("im2col", given, [("cols", g.cols_shape)]), ("col2im", given, [("x", g.x_shape)])],
+                {"im2col": "x", "col2im": ["cols"]}, g)
+
+for dtype, stride, width in itertools.product(POOL_TYPES, (1, 2, 3), (3, 5, 10, 19, 40, 70)):
+    g = geometry.pool("max_pool2d", (2, 2, 7, width), 3, stride, 1)
+    x = np.random.default_rng(width).integers(-9, 9, g.x_shape).astype(np.float32)
+    given = {"x": x, "dy": np.random.default_rng(1).standard_normal(g.y_shape).astype(np.float32)}
+    average = [("avg_pool_forward", given, [("y", g.y_shape)]), ("avg_pool_backward", given, [("dx", g.x_shape)])]
+    compare(dtype, average, {"avg_pool_forward": "x", "avg_pool_backward": ["dy"]}, g)
+    x[x == 8] = np.nan
+    largest = [("max_pool_forward", given, [("y", g.y_shape), ("indices", g.y_shape)])]
+    compare(dtype, largest, {"max_pool_forward": "x"}, g, exact=True)
+print(json.dumps([isa.NAME, sorted(ran), errors]))
+"""
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_older_cpus(fresh, name):
+    cpu, features, *types = OLDER[name]
+    given = "CONV_TYPES, POOL_TYPES = {}, {}".format(*types)
+    used, ran, errors = json.loads(fresh(given + COMPARE, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=features))
+    assert used == name
+    assert {"multiply", "multiply_weight", "winograd", "winograd_gradient", "multiply_rows", "add_rows", "im2col",
+            "col2im", "max_forward", "avg_forward", "avg_backward"} <= set(ran)
+    assert [dtype for dtype, error in errors.items() if not error < TOLERANCES[dtype]] == []
+
+
+def test_tiles_fit_the_registers():
+    """Accumulators, a row of operands and a broadcast element, in as many vector registers as the CPU has."""
+    registers = {"avx512": 32, "avx2": 16, "neon": 32, "generic": 16}
+    assert isa._TABLE.keys() == registers.keys()
+    for name, (vector_bytes, rows) in isa._TABLE.items():
+        assert vector_bytes & (vector_bytes - 1) == 0
+        for vectors, tall in rows.items():
+            assert tall * vectors + vectors < registers[name]
