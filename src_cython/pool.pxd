@@ -2,7 +2,7 @@
 """Pooling kernels. A work item is a plane (n, c).
 
 Windows that lie inside the map are done a row at a time, in vectors (window_kernels.h); the few that reach over its
-edge, and those of strides above 2, one by one.
+edge one by one.
 """
 
 from cython cimport floating
@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from columns cimport end_inside, first_inside
-from tiles cimport max_row, mean_row
+from tiles cimport divide_row, max_row, mean_row
 
 cdef enum:
     STRETCH = 256  # outputs whose gradients are divided at a time
@@ -129,7 +129,7 @@ cdef inline void mean_one(const floating* x, floating* y, Py_ssize_t height, Py_
             line = ((d0 + i) * height + h0 + j) * width + w0
             for k in range(s.first, s.last):
                 total += x[line + k]
-    y[0] = total / <floating>divisor
+    divide_row(&total, 1, divisor, y)
 
 
 cdef inline void avg_forward(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floating* like) noexcept nogil:
@@ -188,6 +188,7 @@ cdef inline void avg_backward(Py_ssize_t begin, Py_ssize_t end, const int64_t* a
     cdef Py_ssize_t back = a[17], bottom = a[18], right = a[19]
     cdef bint padded = a[20]
     cdef Py_ssize_t divisor = a[21]
+    cdef Span inner = inside(width, kernel_w, out_w, stride_w, left, 1)
     cdef Py_ssize_t plane, t, r, s, o, p, q, d, h, slab, begun, done, first, last
     cdef const floating* gradient
     cdef floating* line
@@ -203,8 +204,14 @@ cdef inline void avg_backward(Py_ssize_t begin, Py_ssize_t end, const int64_t* a
                 while done < out_w:
                     begun, done = done, min(done + STRETCH, out_w)
                     for q in range(begun, done):
+                        if inner.first <= q < inner.last:
+                            continue
                         share[q - begun] = gradient[q] / <floating>(
                             divisor if divisor else slab * extent(q, width, kernel_w, stride_w, left, right, padded))
+                    first, last = max(inner.first, begun), min(inner.last, done)
+                    if first < last:
+                        divide_row(gradient + first, last - first, divisor if divisor else slab * kernel_w,
+                                   share + first - begun)
                     for t in range(kernel_d):
                         d = o * stride_d - front + t
                         if d < 0 or d >= depth:

@@ -173,5 +173,5 @@ enum { SUMS = 64 }; /* running sums of sum_planes */
 const Tiles PASTE(fastconv_tiles, TILE_SUFFIX) = {
     VECTORS * VECTOR_BYTES, multiply_float,    multiply_double, transpose_float, transpose_double, sum_planes_float,
     sum_planes_double,      ROWS_KERNELS,      winograd_weights, winograd,       winograd_gradient,
-    max_row_float,          max_row_double,    mean_row_float,  mean_row_double,
+    max_row_float,          max_row_double,    mean_row_float,  mean_row_double,  divide_row_float, divide_row_double,
 };

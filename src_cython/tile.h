@@ -41,7 +41,7 @@ typedef void RangeKernel(ptrdiff_t begin, ptrdiff_t end, const int64_t *a);
  * offsets are below 2**31.
  *
  * This and the next do whole rows or nothing: 0 is returned where there are fewer outputs than lanes in the narrowest
- * vector, or where the stride is more than 2.
+ * vector.
  */
 typedef int MaxRowFloat(const float *x, ptrdiff_t base, const int64_t *taps, ptrdiff_t count, ptrdiff_t stride,
                         ptrdiff_t outputs, float *y, int64_t *indices);
@@ -53,6 +53,10 @@ typedef int MeanRowFloat(const float *x, const int64_t *taps, ptrdiff_t count, p
                          ptrdiff_t divisor, float *y);
 typedef int MeanRowDouble(const double *x, const int64_t *taps, ptrdiff_t count, ptrdiff_t stride, ptrdiff_t outputs,
                           ptrdiff_t divisor, double *y);
+
+/* Each of `count` elements over `divisor`. */
+typedef void DivideRowFloat(const float *values, ptrdiff_t count, ptrdiff_t divisor, float *quotients);
+typedef void DivideRowDouble(const double *values, ptrdiff_t count, ptrdiff_t divisor, double *quotients);
 
 #define MAX_TILE_ROWS 8
 
@@ -70,6 +74,8 @@ typedef struct {
     MaxRowDouble *max_row_double;
     MeanRowFloat *mean_row_float;
     MeanRowDouble *mean_row_double;
+    DivideRowFloat *divide_row_float;
+    DivideRowDouble *divide_row_double;
 } Tiles;
 
 extern const Tiles fastconv_tiles_generic;

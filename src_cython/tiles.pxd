@@ -33,6 +33,8 @@ cdef extern from "isa.h":
                            float*) noexcept nogil
         int mean_row_double(const double*, const int64_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                             double*) noexcept nogil
+        void divide_row_float(const float*, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
+        void divide_row_double(const double*, Py_ssize_t, Py_ssize_t, double*) noexcept nogil
 
     ctypedef struct Isa:
         const char* name
@@ -75,6 +77,14 @@ cdef inline bint mean_row(const floating* x, const int64_t* taps, Py_ssize_t cou
         return tiles.mean_row_float(x, taps, count, stride, outputs, divisor, y)
     else:
         return tiles.mean_row_double(x, taps, count, stride, outputs, divisor, y)
+
+
+cdef inline void divide_row(const floating* values, Py_ssize_t count, Py_ssize_t divisor,
+                            floating* quotients) noexcept nogil:
+    if floating is float:
+        tiles.divide_row_float(values, count, divisor, quotients)
+    else:
+        tiles.divide_row_double(values, count, divisor, quotients)
 
 
 cdef inline void sum_planes(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floating* like) noexcept nogil:

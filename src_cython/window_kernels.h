@@ -23,6 +23,23 @@
 #define SELECT(mask, yes, no, WIDTH)                                                                                  \
     (((mask) & (OF(Lanes, WIDTH))(yes)) | (~(mask) & (OF(Lanes, WIDTH))(no)))
 
+/*
+ * value / divisor as a product with the reciprocal whose rounding its rest corrects. The bits are those of a division
+ * but for a half of the smallest subnormal number, which may go the other way. A division, and a product that is not
+ * part of a multiply-add, takes twice the time where it is subnormal. The rest, exact because multiply-adds are fused,
+ * is NaN where the value is infinite or NaN.
+ */
+#if defined(__FMA__) || defined(__aarch64__)
+#define QUOTIENT(value, divisor, WIDTH)                                                                               \
+    ({                                                                                                                \
+        const ELEMENT inverse = 1 / (divisor);                                                                        \
+        const OF(Vector, WIDTH) product = (value) * inverse + 0, rest = (value) - product * (divisor);                \
+        (OF(Vector, WIDTH))SELECT(rest == rest, product + rest * inverse, product, WIDTH);                            \
+    })
+#else
+#define QUOTIENT(value, divisor, WIDTH) ((value) / (divisor))
+#endif
+
 #define DEFINE_WINDOWS(WIDTH)                                                                                         \
     typedef ELEMENT OF(Vector, WIDTH) __attribute__((vector_size(WIDTH * sizeof(ELEMENT))));                          \
     typedef INTEGER OF(Lanes, WIDTH) __attribute__((vector_size(WIDTH * sizeof(INTEGER))));                           \
@@ -33,8 +50,13 @@
         __attribute__((vector_size(WIDTH * sizeof(int64_t)), aligned(sizeof(int64_t)), may_alias));                   \
                                                                                                                       \
     /* One tap of WIDTH neighboring windows: nothing beyond the last of them is read. */                              \
-    INLINE OF(Vector, WIDTH) OF(load, WIDTH)(const ELEMENT *place, int stride)                                        \
+    INLINE OF(Vector, WIDTH) OF(load, WIDTH)(const ELEMENT *place, ptrdiff_t stride)                                  \
     {                                                                                                                 \
+        if (stride > 2) {                                                                                             \
+            OF(Vector, WIDTH) every;                                                                                  \
+            UNROLLED for (int j = 0; j < WIDTH; j++) every[j] = place[j * stride];                                    \
+            return every;                                                                                             \
+        }                                                                                                             \
         const OF(Vector, WIDTH) left = *(const OF(Stored, WIDTH) *)place;                                             \
         if (stride == 1) return left;                                                                                 \
         const OF(Vector, WIDTH) right = *(const OF(Stored, WIDTH) *)(place + WIDTH - 1);                              \
@@ -42,7 +64,7 @@
     }                                                                                                                 \
                                                                                                                       \
     INLINE void OF(max_windows, WIDTH)(const ELEMENT *x, ptrdiff_t base, const int64_t *taps, ptrdiff_t count,        \
-                                       int stride, int indexed, ELEMENT *y, int64_t *indices)                         \
+                                       ptrdiff_t stride, int indexed, ELEMENT *y, int64_t *indices)                   \
     {                                                                                                                 \
         OF(Vector, WIDTH) best = (OF(Vector, WIDTH)){0} - (ELEMENT)INFINITY;                                          \
         OF(Lanes, WIDTH) which = (OF(Lanes, WIDTH)){0} + (INTEGER)taps[0];                                            \
@@ -59,12 +81,18 @@
                 + (OF(Places, WIDTH)){PASTE(EACH, WIDTH)(OWN_LANE, 0, 0)} * (int64_t)stride;                          \
     }                                                                                                                 \
                                                                                                                       \
-    INLINE void OF(mean_windows, WIDTH)(const ELEMENT *x, const int64_t *taps, ptrdiff_t count, int stride,           \
+    INLINE void OF(mean_windows, WIDTH)(const ELEMENT *x, const int64_t *taps, ptrdiff_t count, ptrdiff_t stride,     \
                                         ELEMENT divisor, ELEMENT *y)                                                  \
     {                                                                                                                 \
         OF(Vector, WIDTH) sum = {0};                                                                                  \
         ROLLED for (ptrdiff_t t = 0; t < count; t++) sum += OF(load, WIDTH)(x + taps[t], stride);                     \
-        *(OF(Stored, WIDTH) *)y = sum / divisor;                                                                      \
+        *(OF(Stored, WIDTH) *)y = QUOTIENT(sum, divisor, WIDTH);                                                      \
+    }                                                                                                                 \
+                                                                                                                      \
+    INLINE void OF(divide_some, WIDTH)(const ELEMENT *values, ELEMENT divisor, ELEMENT *quotients)                    \
+    {                                                                                                                 \
+        const OF(Vector, WIDTH) value = *(const OF(Stored, WIDTH) *)values;                                           \
+        *(OF(Stored, WIDTH) *)quotients = QUOTIENT(value, divisor, WIDTH);                                            \
     }
 
 /* The last vector ends with the row, and does again what overlaps the one before. */
@@ -86,9 +114,15 @@
         return 1;                                                                                                     \
     }
 
+#define DIVIDE_CASE(WIDTH)                                                                                            \
+    if (outputs >= WIDTH) {                                                                                           \
+        FOR_EACH_START(WIDTH) OF(divide_some, WIDTH)(values + q, (ELEMENT)divisor, quotients + q);                    \
+        return;                                                                                                       \
+    }
+
 FOR_EACH_WIDTH(DEFINE_WINDOWS)
 
-INLINE int NAME(max_row_of)(const ELEMENT *x, ptrdiff_t base, const int64_t *taps, ptrdiff_t count, int stride,
+INLINE int NAME(max_row_of)(const ELEMENT *x, ptrdiff_t base, const int64_t *taps, ptrdiff_t count, ptrdiff_t stride,
                             int indexed, ptrdiff_t outputs, ELEMENT *y, int64_t *indices)
 {
     FOR_EACH_WIDTH(MAX_CASE)
@@ -104,11 +138,12 @@ static int NAME(max_row)(const ELEMENT *x, ptrdiff_t base, const int64_t *taps, 
     if (stride == 2)
         return indices ? NAME(max_row_of)(x, base, taps, count, 2, 1, outputs, y, indices)
                        : NAME(max_row_of)(x, base, taps, count, 2, 0, outputs, y, indices);
-    return 0;
+    return indices ? NAME(max_row_of)(x, base, taps, count, stride, 1, outputs, y, indices)
+                   : NAME(max_row_of)(x, base, taps, count, stride, 0, outputs, y, indices);
 }
 
-INLINE int NAME(mean_row_of)(const ELEMENT *x, const int64_t *taps, ptrdiff_t count, int stride, ptrdiff_t outputs,
-                             ptrdiff_t divisor, ELEMENT *y)
+INLINE int NAME(mean_row_of)(const ELEMENT *x, const int64_t *taps, ptrdiff_t count, ptrdiff_t stride,
+                             ptrdiff_t outputs, ptrdiff_t divisor, ELEMENT *y)
 {
     FOR_EACH_WIDTH(MEAN_CASE)
     return 0;
@@ -119,14 +154,27 @@ static int NAME(mean_row)(const ELEMENT *x, const int64_t *taps, ptrdiff_t count
 {
     if (stride == 1) return NAME(mean_row_of)(x, taps, count, 1, outputs, divisor, y);
     if (stride == 2) return NAME(mean_row_of)(x, taps, count, 2, outputs, divisor, y);
-    return 0;
+    return NAME(mean_row_of)(x, taps, count, stride, outputs, divisor, y);
+}
+
+/* Each of `outputs` elements over `divisor`. */
+static void NAME(divide_row)(const ELEMENT *values, ptrdiff_t outputs, ptrdiff_t divisor, ELEMENT *quotients)
+{
+    FOR_EACH_WIDTH(DIVIDE_CASE)
+    const ELEMENT inverse = 1 / (ELEMENT)divisor;
+    for (ptrdiff_t q = 0; q < outputs; q++) {
+        const ELEMENT product = values[q] * inverse + 0, rest = values[q] - product * (ELEMENT)divisor;
+        quotients[q] = rest == rest ? product + rest * inverse : product;
+    }
 }
 
 #undef FOR_EACH_WIDTH
 #undef OF
 #undef EVEN_LANE
 #undef SELECT
+#undef QUOTIENT
 #undef DEFINE_WINDOWS
 #undef FOR_EACH_START
 #undef MAX_CASE
 #undef MEAN_CASE
+#undef DIVIDE_CASE
