@@ -78,11 +78,6 @@ class _Planes(Engine):
             return pointwise.backward_input(dy, w, dx, g)
         super().conv_backward_input(dy, w, dx, g)
 
-    def max_pool_forward(self, x, y, indices, g):
-        if g.stride[2] > 2 and max(g.dilation) == 1:
-            return regions.max_forward(x, y, indices, g)
-        super().max_pool_forward(x, y, indices, g)
-
     def avg_pool_forward(self, x, y, g):
         if g.kernel == g.input and max(g.output) == 1 and not any(map(sum, g.padding)):
             self._do("sum_planes", g.n * g.c, (x, y), (prod(g.input),), x.dtype, x.size)

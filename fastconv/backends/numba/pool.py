@@ -69,13 +69,11 @@ def _max_some(part, stride, indexed, x, taps, count, base, y, indices, out):
 
 @helper
 def _mean_some(part, stride, x, taps, count, divisor, y):
-    """As `sum_windows`, for any stride."""
+    """As `sum_windows`, for any stride up to 2."""
     if stride == 1:
-        sum_windows(part, 1, x, taps, count, stride, divisor, y)
-    elif stride == 2:
-        sum_windows(part, 2, x, taps, count, stride, divisor, y)
+        sum_windows(part, 1, x, taps, count, divisor, y)
     else:
-        sum_windows(part, 0, x, taps, count, stride, divisor, y)
+        sum_windows(part, 2, x, taps, count, divisor, y)
 
 
 @helper
@@ -195,7 +193,7 @@ def avg_forward(begin, end, a, like):
     inner = _inside(width, kernel_w, out_w, stride_w, left, 1)
     part = _part(inner[1] - inner[0], lanes(like))
     wide = max(1, lanes(like) // part)
-    if part > 4:
+    if stride_w > 2 or part > 4:
         inner = (out_w, out_w)
     for plane in range(begin, end):
         x = shift(maps, plane * depth * height * width)

@@ -263,11 +263,6 @@ def _planes(array):
     return array.reshape(-1, *array.shape[2:])
 
 
-def max_forward(x, y, indices, g):
-    """`max_pool_forward` without dilation."""
-    adaptive_max(_planes(x), _planes(y), None if indices is None else _planes(indices), clipped(g))
-
-
 def avg_forward(x, y, g):
     """`avg_pool_forward`."""
     adaptive_avg(_planes(x), _planes(y), clipped(g))

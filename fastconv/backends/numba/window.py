@@ -14,7 +14,7 @@ from fastconv.backends.numba.tile import INT, LANE, Vectors, keep_rolled
 class _Window:
     """Loads of one tap of LANES neighboring windows, `stride` elements apart, or `step` where `stride` is 0."""
 
-    def __init__(self, vectors, stride, step):
+    def __init__(self, vectors, stride, step=None):
         self.v, self.builder, self.stride, self.step = vectors, vectors.builder, stride, step
 
     def load(self, base):
@@ -119,17 +119,17 @@ def max_windows(typingctx, part, stride, indexed, x, taps, count, base, step, y,
 
 
 @intrinsic
-def sum_windows(typingctx, part, stride, x, taps, count, step, divisor, y):
-    """Sums of LANES / `part` neighboring windows that lie inside the map, divided by `divisor`: see `max_windows`."""
+def sum_windows(typingctx, part, stride, x, taps, count, divisor, y):
+    """Sums of LANES / `part` neighboring windows that lie inside the map, divided by `divisor`."""
     if not all(isinstance(value, types.IntegerLiteral) for value in (part, stride)):
         return None
 
     def generate(context, builder, signature, args):
-        x, taps, count, step, divisor, y = args[2:]
+        x, taps, count, divisor, y = args[2:]
         v = Vectors(context, builder, signature.args[2].dtype, part.literal_value)
         if v.lanes < 2:  # narrow vectors have no such part, and pool.py does not ask for it
             return context.get_dummy_value()
-        w = _Window(v, stride.literal_value, step)
+        w = _Window(v, stride.literal_value)
 
         def fold(values, tap):
             return [builder.fadd(values[0], w.load(v.at(x, tap)))]
@@ -139,4 +139,4 @@ def sum_windows(typingctx, part, stride, x, taps, count, step, divisor, y):
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.void(part, stride, x, taps, integer, integer, integer, y), generate
+    return types.void(part, stride, x, taps, integer, integer, y), generate
