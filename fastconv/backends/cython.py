@@ -7,7 +7,7 @@ environment variable FASTCONV_ISA names.
 import os
 
 from fastconv.backends import BackendUnavailable, plan, threads
-from fastconv.backends.engine import Engine, address
+from fastconv.backends.engine import Engine
 from fastconv.backends.few import FewChannels
 
 try:
@@ -43,7 +43,8 @@ def _run(kernel, count, args, dtype, work, most):
         _engine.run(kernel, 0, count, args, double)
 
 
-if plan.ROWS > _engine.MAX_ROWS or plan.STEPS > _engine.MAX_STEPS or _engine.ARGUMENTS["multiply_rows"] != 58:
+if (plan.ROWS > _engine.MAX_ROWS or plan.STEPS > _engine.MAX_STEPS or _engine.ARGUMENTS["multiply_rows"] != 58
+        or not hasattr(_engine, "address")):
     raise ImportError("its extension was built from other sources")
 
 ISA = _instruction_set()
@@ -53,14 +54,14 @@ _engine.use(ISA)
 def _contract_of_tiles():
     tile, vector = _engine.tile_bytes(), _engine.vector_bytes()
     if vector == 0:
-        return Engine(_run, tile, address)
+        return Engine(_run, tile, _engine.address)
     # What src_cython/rows_kernels.h has code for. Kernels that slide read their margins under masks, which only the
     # vectors of AVX have.
     vectors = tile // vector
     dots = ((1, 1), (1, 3), (1, 9), (2, 9), (4, 6)) if vectors == 4 else ((1, 1), (1, 3), (1, 9), (2, 4))
     slides = tuple((n, n, stride, here) for n, stride, most in ((3, 1, 4), (3, 2, 4), (5, 1, 2), (5, 2, 2), (7, 1, 2))
                    for here in range(1, min(most, vectors) + 1)) if vector >= 32 else ()
-    return FewChannels(_run, tile, address, vector, dots, slides, slides[:1])
+    return FewChannels(_run, tile, _engine.address, vector, dots, slides, slides[:1])
 
 
 _contract = _contract_of_tiles()

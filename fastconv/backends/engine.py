@@ -234,10 +234,3 @@ def _window(g):
 def _average(g):
     return (*g.input, *g.kernel, *g.output, *g.stride, *(before for before, _ in g.padding),
             *(after for _, after in g.padding), g.count_include_pad, g.divisor)
-
-
-def address(array):
-    """Address of the first element of an array, a Workspace or a Table, or 0 for None."""
-    if array is None:
-        return 0
-    return array.__array_interface__["data"][0] if type(array) is np.ndarray else array.address
