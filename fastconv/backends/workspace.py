@@ -48,8 +48,23 @@ class _Pool:
         finally:
             self.lock.release()
 
+    def clear(self):
+        """Let go of every piece; of none while another thread takes or gives one."""
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            self.pieces.clear()
+            self.bytes = 0
+        finally:
+            self.lock.release()
+
 
 _pool = _Pool()
+
+
+def clear():
+    """Give back to the system what is kept for later calls."""
+    _pool.clear()
 
 
 class Workspace:
