@@ -40,7 +40,7 @@ test: $(VENV)/test.stamp  ## run all tests; ARGS="-k pool"
 bench: $(VENV)/test.stamp  ## time loops, tensordot, numba, cython and torch with pytest-benchmark; ARGS="-k resnet"
 	@$(RUN) -m pytest bench/bench_conv.py bench/bench_pool.py bench/bench_functional.py $(ARGS)
 
-bench-report: $(VENV)/test.stamp  ## time fastconv beside its peers, write bench/RESULTS.md and README's table
+bench-report: $(VENV)/test.stamp  ## time fastconv beside its peers, write bench/RESULTS.md, its plots and README's table
 	@$(RUN) -m bench.report --update-readme $(ARGS)
 
 bench-operations: $(VENV)/test.stamp  ## time everything beyond convolution and pooling, write bench/OPERATIONS.md

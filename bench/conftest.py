@@ -55,4 +55,4 @@ def implementations(case, direction):
     if isinstance(case, Operation):
         return (*OURS, "torch")
     return [name for name, implementation in IMPLEMENTATIONS.items()
-            if not implementation.peer or (name == "torch" and implementation.supports(case, direction))]
+            if implementation.supports(case, direction) and (not implementation.peer or name == "torch")]

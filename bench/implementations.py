@@ -7,11 +7,15 @@ on arrays of its own kind. One more row of every table is one more entry of `IMP
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import math
 
 import numpy as np
 
-from bench.cases import Conv
+from bench import limits
+from bench.cases import Conv, Pool
 from bench.operations import Operation
 from bench.reference import torch_operation, y_shape
 
@@ -38,6 +42,10 @@ class Implementation:
     def to_numpy(self, results):
         return tuple(np.asarray(result) for result in results)
 
+    def precision(self, level):
+        """A context in which float32 convolution is as exact as fastconv's `level` says, where there is a choice."""
+        return contextlib.nullcontext()
+
 
 class Fastconv(Implementation):
     """The public functions of fastconv on one of its backends, which is the implementation's name."""
@@ -47,6 +55,17 @@ class Fastconv(Implementation):
 
         fastconv.set_num_threads(threads)
         fastconv.set_backend(self.name)
+
+    @contextlib.contextmanager
+    def precision(self, level):
+        import fastconv
+
+        before = fastconv.get_float32_precision()
+        fastconv.set_float32_precision(level)
+        try:
+            yield
+        finally:
+            fastconv.set_float32_precision(before)
 
     def prepare(self, case, direction, arrays):
         from fastconv import functional, grad
@@ -135,7 +154,6 @@ class Torch(Implementation):
         return lambda: (backward(dy, x, kernel, stride, padding, case.ceil_mode, case.count_include_pad,
                                  case.divisor),)
 
-
     def _prepare_operation(self, case, direction, tensors):
         import torch
 
@@ -145,6 +163,28 @@ class Torch(Implementation):
         leaves = [tensors[name].requires_grad_() for name in case.differentiable]
         y = case.torch_forward(torch, tensors)
         return lambda: torch.autograd.grad(y, leaves, dy, retain_graph=True)
+
+
+class Copy(Implementation):
+    """No pooling, but what bounds one: a copy that reads and writes as many bytes together as it must. By torch."""
+
+    def start(self, threads):
+        import torch
+
+        torch.set_num_threads(threads)
+
+    def supports(self, case, direction):
+        return isinstance(case, Pool)
+
+    def prepare(self, case, direction, arrays):
+        import torch
+
+        source = torch.ones(limits.bytes_moved(case, direction) // 2, dtype=torch.uint8)
+        target = torch.zeros_like(source)
+        return lambda: (target.copy_(source),)
+
+    def to_numpy(self, results):
+        return ()
 
 
 class OnnxRuntime(Implementation):
@@ -219,20 +259,35 @@ IMPLEMENTATIONS = {implementation.name: implementation for implementation in (
     Torch("torch"),
     Torch("torch channels_last", channels_last=True),
     OnnxRuntime("onnxruntime"),
+    Copy("copy"),
 )}
 
 
-def reduced(case):
-    """`case` with so few channels and so small a map that plain Python loops take milliseconds."""
-    channels, *size = case.input[1:]
-    size = tuple(min(s, 12) for s in size)
+@functools.cache
+def reduced(case, most=8 * 10**5):
+    """The largest of some cuts of `case` that plain loops do in some tenths of a second: `most` products.
+
+    Kernel, stride, padding and dilation stay.
+    """
+    cuts = [_cut(case, images, channels, side) for images in (case.input[0], 8, 1) for channels in (64, 32, 16, 8, 4)
+            for side in (max(case.input[2:]), 56, 28, 12)]
+    return max((cut for cut in cuts if _products(cut) <= most), key=_products)
+
+
+def _products(case):
+    g = case.geometry()
+    return g.multiply_adds if isinstance(case, Conv) else math.prod(g.y_shape) * math.prod(g.kernel)
+
+
+def _cut(case, images, most, side):
+    """`case` with at most so many images, channels read and written, and elements along each axis of a map."""
+    images, channels, size = min(images, case.input[0]), case.input[1], tuple(min(s, side) for s in case.input[2:])
     if not isinstance(case, Conv):
-        return dataclasses.replace(case, input=(1, min(channels, 4), *size))
-    groups = min(case.groups, 2)
-    of_input, of_output = channels // case.groups, y_shape(case)[1] // case.groups
-    of_input, of_output = min(of_input, 4), min(of_output, 4)
+        return dataclasses.replace(case, input=(images, min(channels, most), *size))
+    of_input, of_output = (min(count // case.groups, most) for count in (channels, y_shape(case)[1]))
+    groups = min(case.groups, max(2, most // max(of_input, of_output)))
     first, second = (of_input * groups, of_output) if case.transposed else (of_output * groups, of_input)
-    return dataclasses.replace(case, input=(1, of_input * groups, *size), groups=groups,
+    return dataclasses.replace(case, input=(images, of_input * groups, *size), groups=groups,
                                weight=(first, second, *case.weight[2:]))
 
 

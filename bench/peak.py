@@ -1,4 +1,4 @@
-"""The machine's floating-point limit, measured: independent fused multiply-adds in registers, and nothing else.
+"""The machine's limits, measured: independent fused multiply-adds in registers, and a copy far larger than caches.
 
     python -m bench.peak [--threads 1 2]
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +21,7 @@ from numba.extending import intrinsic
 
 # Many short repeats: what else the machine does then misses some of them.
 REPEATS = 100
+COPIES = 10
 SECONDS = 0.01  # each, about
 
 
@@ -119,6 +121,20 @@ def measured_peak(dtype=np.float32, threads=1):
     return 2 * threads * count * lanes * chains / best / 1e9
 
 
+def measured_bandwidth(threads=1, size=256 << 20):
+    """The most bytes a second that `threads` threads read and write together, in GB/s: a copy of `size` bytes."""
+    source, target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
+    parts = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
+    with ThreadPoolExecutor(threads) as pool:
+        best = math.inf
+        for _ in range(COPIES):
+            begin = time.perf_counter()
+            for future in [pool.submit(np.copyto, *part) for part in parts]:
+                future.result()
+            best = min(best, time.perf_counter() - begin)
+    return 2 * size / best / 1e9
+
+
 def _seconds(pool, threads, *call):
     begin = time.perf_counter()
     for future in [pool.submit(*call) for _ in range(threads)]:
@@ -131,7 +147,7 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     options = parser.parse_args()
     print(json.dumps({threads: {name: round(measured_peak(name, threads), 1) for name in ("float32", "float64")}
-                      for threads in options.threads}))
+                      | {"bandwidth": round(measured_bandwidth(threads), 1)} for threads in options.threads}))
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ def y_shape(case):
     return (n, channels, *size[3 - case.dims:])
 
 
-def arrays(case):
-    """{'x', 'dy', and of a convolution 'w' and 'b': float32 array}, the same in every process.
+def arrays(case, dtype=np.float32):
+    """{'x', 'dy', and of a convolution 'w' and 'b': array}, the same numbers in every process and type.
 
-    Of an operation 'dy' and its arguments by name, of which some may be None or hold integers.
+    Of an operation 'dy' and its arguments by name, in float32, of which some may be None or hold integers.
     """
     if isinstance(case, Operation):
         dy = np.random.default_rng(0).standard_normal(case.result, dtype=np.float32)
@@ -49,11 +49,12 @@ def arrays(case):
     shapes = {"x": case.input, "dy": y}
     if isinstance(case, Conv):
         shapes |= {"w": case.weight, "b": (y[1],)}
-    return {name: random.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+    return {name: random.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
+            for name, shape in shapes.items()}
 
 
 def expected(case):
-    """{name: array} of all results in both directions, computed by torch in float64 and then rounded to float32."""
+    """{name: array} of all results in both directions, computed by torch in float64."""
     import torch
 
     if isinstance(case, Operation):
@@ -69,8 +70,8 @@ def expected(case):
         y = operation(given["x"])
         y, results = (y[0], {"indices": y[1].numpy()}) if case.op == "max" else (y, {})
     gradients = torch.autograd.grad(y, tuple(leaves.values()), given["dy"])
-    results |= dict(zip(leaves, (gradient.float().numpy() for gradient in gradients), strict=True))
-    return results | {"y": y.detach().float().numpy()}
+    results |= dict(zip(leaves, (gradient.numpy() for gradient in gradients), strict=True))
+    return results | {"y": y.detach().numpy()}
 
 
 def _expected_of_operation(case):
@@ -108,14 +109,16 @@ def torch_operation(case):
                               case.divisor)
 
 
-def tolerance(case, name):
+def tolerance(case, name, dtype=np.float32):
     """The largest error allowed, as a part of the largest result.
 
     1e-5 is what float32 convolution promises at its default precision; sums of more than 4096 products, as in a
-    weight's gradient, may lose more, by the square root of their length.
+    weight's gradient, may lose more, by the square root of their length. float64 may lose a ten-millionth of that.
     """
     if isinstance(case, Operation):
         return 5e-5
+    if np.dtype(dtype) == np.float64:
+        return 1e-7 * tolerance(case, name)
     if not isinstance(case, Conv):
         return 1e-6
     g = case.geometry()
@@ -123,8 +126,8 @@ def tolerance(case, name):
     return 1e-5 * max(1.0, math.sqrt(length / 4096))
 
 
-def check(case, direction, results, reference):
-    """The largest error of `results`, as a part of the largest result.
+def errors(case, direction, results, reference, dtype=np.float32):
+    """{name: largest error, as a part of the largest element} of each of `results` but indices.
 
     Parameters
     ----------
@@ -134,18 +137,22 @@ def check(case, direction, results, reference):
         In the order of `result_names`; an implementation may leave out the last ones (onnxruntime's indices).
     reference : mapping of str to array
         What `expected` returns.
+    dtype : float32 or float64
+        What the results are of.
 
     Raises
     ------
     Invalid
-        If an array differs in shape or by more than `tolerance`, or an index at all.
+        If an array differs in shape or type, or an index at all.
     """
-    worst = 0.0
+    found = {}
     for name, got in zip(result_names(case, direction), results, strict=False):
         want = reference[name]
         got = np.asarray(got)
         if got.shape != want.shape:
             raise Invalid(f"{case.name} {direction}: {name} has shape {got.shape}, expected {want.shape}")
+        if got.dtype != (want.dtype if name == "indices" else dtype):
+            raise Invalid(f"{case.name} {direction}: {name} is of {got.dtype}, expected {np.dtype(dtype)}")
         if name == "indices":
             if not np.array_equal(got, want):
                 raise Invalid(f"{case.name} {direction}: {np.count_nonzero(got != want)} of {want.size} indices differ")
@@ -156,9 +163,16 @@ def check(case, direction, results, reference):
             if abs(share - (1 - case.options["p"])) > 0.01:
                 raise Invalid(f"{case.name} {direction}: {share:.1%} of the elements stay")
             want = np.where(stays, want, 0)
-        error = float(np.max(np.abs(got - want), initial=0.0) / np.max(np.abs(want), initial=1e-30))
-        if not error <= tolerance(case, name):  # written so that NaN fails
+        found[name] = float(np.max(np.abs(got - want), initial=0.0) / np.max(np.abs(want), initial=1e-30))
+    return found
+
+
+def check(case, direction, results, reference, dtype=np.float32):
+    """The largest of the `errors`; raises Invalid also where one is larger than its `tolerance`."""
+    found = errors(case, direction, results, reference, dtype)
+    for name, error in found.items():
+        allowed = tolerance(case, name, dtype)
+        if not error <= allowed:  # written so that NaN fails
             raise Invalid(f"{case.name} {direction}: the error of {name} is {error:.1e} of its largest element; "
-                          f"{tolerance(case, name):.1e} is allowed")
-        worst = max(worst, error)
-    return worst
+                          f"{allowed:.1e} is allowed")
+    return max(found.values(), default=0.0)

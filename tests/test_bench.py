@@ -9,15 +9,17 @@ import sys
 import numpy as np
 import pytest
 
-from bench import environment, reference, report
-from bench.cases import CORNERS, POOL_CORNERS, POOLS, SUITE, Conv, by_name
-from bench.implementations import IMPLEMENTATIONS, OnnxRuntime, Torch, reduced, y_shape
+from bench import bars, environment, limits, plots, reference, report, saved, tables, training
+from bench.cases import CORNERS, OVERHEAD, POOL_CORNERS, POOLS, SUITE, Conv, by_name
+from bench.implementations import IMPLEMENTATIONS, OURS, OnnxRuntime, Torch, reduced, y_shape
+from bench.measure import Row, Run, Timing
 from bench.operations import OPERATIONS, TIMED
 from bench.reference import DIRECTIONS
-from bench.report import BEGIN, END, Row, Timing
+from bench.report import BEGIN, END
 from bench.worker import Worker, repeat
 from fastconv import functional as F
 from fastconv import geometry
+from fastconv.backends import threads
 
 SMALL = ("1d_plain", "2d_padded", "2d_groups", "3d_padded", "transposed_2d", "max_2d_overlap", "max_3d", "avg_2d")
 
@@ -43,7 +45,7 @@ def expected(tmp_path):
 def implementations(case, direction):
     """All that can do a case but the Numba and Cython backends, which the contract's tests cover."""
     return [implementation for name, implementation in IMPLEMENTATIONS.items()
-            if name not in report.OURS and implementation.supports(case, direction)]
+            if name not in OURS and implementation.supports(case, direction)]
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -63,12 +65,13 @@ def test_what_is_wrong_is_not_timed(expected):
     assert "error" in worker.time(0.01)
 
 
-def test_a_nan_a_shape_and_an_index_are_wrong():
+def test_a_nan_a_shape_an_index_and_a_type_are_wrong():
     case = by_name("max_2d")
     want = reference.expected(case)
-    y, indices = want["y"], want["indices"]
+    y, indices = want["y"].astype(np.float32), want["indices"]
     assert reference.check(case, "forward", (y, indices), want) == 0
-    for bad in ((np.where(y == y.max(), np.nan, y), indices), (y[..., :-1], indices), (y, indices + 1)):
+    for bad in ((np.where(y == y.max(), np.nan, y), indices), (y[..., :-1], indices), (y, indices + 1),
+                (want["y"], indices)):
         with pytest.raises(reference.Invalid):
             reference.check(case, "forward", bad, want)
 
@@ -123,6 +126,11 @@ def row(case="resnet_56", direction="forward", **seconds):
     return Row(by_name(case), direction, 1, timings)
 
 
+def run_of(rows, **more):
+    """A run that found so much."""
+    return Run("2026-11-21", {"CPU": "a fast one"}, {1: {"float32": 270.0, "bandwidth": 20.0}}, rows, **more)
+
+
 def test_ratio_is_to_the_fastest_peer():
     it = row(numba=1.0, cython=4.0, tensordot=0.1, torch=3.0, torch_channels_last=2.0)
     assert it.fastest_peer == "torch channels_last"
@@ -145,25 +153,194 @@ def test_median_and_spread():
 
 
 def test_geometric_mean_leaves_out_what_is_missing():
-    assert report.geometric_mean([0.5, 2.0, math.nan, 8.0]) == pytest.approx(2.0)
-    assert math.isnan(report.geometric_mean([]))
+    assert tables.geometric_mean([0.5, 2.0, math.nan, 8.0]) == pytest.approx(2.0)
+    assert math.isnan(tables.geometric_mean([]))
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.01234, "0.0123"), (1.2345, "1.23"), (12.345, "12.3"), (123.45, "123"),
                                              (math.nan, "-"), (0.0, "0")])
 def test_numbers_have_three_digits(value, text):
-    assert report.number(value) == text
+    assert tables.number(value) == text
 
 
 def test_tables():
     rows = [row(numba=1e-3, cython=2e-3, torch=3e-3), row(direction="backward", numba=1e-3, cython=2e-3, torch=5e-4)]
     rows[1].timings["cython"] = Timing(why_not="off", invalid=True)
-    table = report.brief(rows)
+    table = tables.brief(rows)
     assert table.splitlines()[2] == "| resnet_56 | 1.00 | 2.00 | 3.00 torch | 3.00 | 1.00 | - | 0.500 torch | 0.500 |"
-    page = report.results_page({1: rows}, {1: 270.0}, list(rows[0].timings))
+    page = report.results_page(run_of(rows))
     assert "| resnet_56 backward | 1.00 ±0% | **wrong** | 0.500 ±0% | 0.500 | - |" in page
     assert "- cython: off (resnet_56 backward)" in page
     assert "- numba, backward: 0.500 (of 1 cases), worst 0.500 (resnet_56)" in page
+
+
+def test_float64_is_computed_and_held_to_more_digits(expected):
+    path = expected("2d_padded")
+    answer = Worker(IMPLEMENTATIONS["numba"]).validate("2d_padded", "backward", path, dtype="float64")
+    assert answer["error_found"] < 1e-14
+    case = by_name("2d_padded")
+    assert reference.tolerance(case, "y", np.float64) == pytest.approx(1e-12)
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("case", ["resnet_7", "dilated", "resnet_28", "resnet_14", "resnet_stem", "resnet_proj",
+                                  "single_56", "lab7_3"])
+def test_workspace_is_within_its_limit(case, name):
+    """On the rows of the suite that come nearest to it."""
+    case, worker = by_name(case), Worker(IMPLEMENTATIONS[name])
+    arrays = reference.arrays(case)
+    for count in (1, min(2, threads.cores())):
+        worker.implementation.start(count)
+        for direction in DIRECTIONS:
+            worker.call = worker.implementation.prepare(case, direction, arrays)
+            found = worker.workspace()["bytes"]
+            assert 0 < found <= limits.workspace(case, direction, count), (direction, count)
+
+
+def test_workspace_is_what_a_call_holds_beyond_its_results():
+    worker = Worker(IMPLEMENTATIONS["numba"])
+
+    def call():
+        beside = np.empty(3_000_000, np.uint8)
+        return (np.zeros(1_000_000 + beside[:0].size, np.uint8),)
+
+    worker.call = call
+    assert worker.workspace()["bytes"] == pytest.approx(3_000_000, rel=0.01)
+    assert "error" in Worker(IMPLEMENTATIONS["numba"]).workspace()
+
+
+def test_limit_of_the_workspace():
+    case = Conv("", (2, 3, 8, 8), (5, 3, 3, 3))
+    assert limits.workspace(case, "forward", 2) == 5 * 2 * 3 * 64 + 16 * 135 + (16 << 20)
+    assert limits.workspace(case, "backward", 1) == 5 * (2 * 3 * 64 + 2 * 5 * 36) + 16 * 135 + (8 << 20)
+
+
+def test_bytes_that_must_move():
+    case = Conv("", (2, 3, 8, 8), (5, 3, 3, 3))
+    x, w, y = 2 * 3 * 64, 135, 2 * 5 * 36
+    assert limits.bytes_moved(case, "forward") == 4 * (x + w + 5 + y)
+    assert limits.bytes_moved(case, "backward") == 4 * (2 * x + 2 * w + 5 + y)
+    assert limits.bytes_moved(by_name("max_112"), "forward") == 8 * 64 * (4 * 112 * 112 + 12 * 56 * 56)
+
+
+def test_rows_with_transforms_are_known():
+    found = {case.name for case in SUITE if limits.transformed(case, "forward")}
+    assert {"resnet_56", "vgg_2", "dilated"} <= found
+    assert not found & {"pointwise_a", "resnet_proj", "mobile_dw3", "fer_1"}
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("case", ["lab7_2", "resnet_14", "dilated", "single_56"])
+def test_errors_at_high(case, name, expected):
+    """The default keeps its promise on rows that use transforms."""
+    path, worker = expected(case), Worker(IMPLEMENTATIONS[name])
+    worker.implementation.start(1)
+    for direction in DIRECTIONS:
+        errors = worker.errors(case, direction, path, "high")["errors"]
+        assert set(errors) == set(reference.result_names(by_name(case), direction))
+        assert max(errors.values()) <= bars.HIGH
+
+
+@pytest.mark.parametrize("case", ["lab7_1", "fer_1", "fer_2", "sobel", "mobile_dw3"])
+def test_errors_at_highest(case, expected):
+    """At most twice torch's, where sums are of up to 400 products: of longer ones torch keeps parts apart."""
+    path = expected(case)
+    for direction in DIRECTIONS:
+        found = {}
+        for name in ("torch", *OURS):
+            worker = Worker(IMPLEMENTATIONS[name])
+            worker.implementation.start(1)
+            found[name] = worker.errors(case, direction, path, "highest")["errors"]
+        for name in OURS:
+            for result, error in found[name].items():
+                assert error <= bars.HIGHEST * found["torch"][result], (name, result)
+
+
+@pytest.mark.parametrize("batch", [16])
+def test_training_follows_the_losses_of_float64(batch):
+    losses = training.expected(batch)
+    for name in ("numba", "torch", "torch channels_last"):
+        step, error = training.prepare(IMPLEMENTATIONS[name], batch, losses)
+        assert error < training.TOLERANCE
+        assert step() == pytest.approx(step(), abs=1e-4)  # timed steps hardly move
+    with pytest.raises(reference.Invalid, match="training with 16 images"):
+        training.prepare(IMPLEMENTATIONS["torch"], batch, [2 * loss for loss in losses])
+
+
+def test_bars_say_what_is_worst():
+    one = bars.bar("speed", {"a": 1.0, "b": 4.0, "c": math.nan}, 1.5, mean=True)
+    assert (one.asked, one.figure, one.worst, one.held) == ("≥ 1.50 (geometric mean)", "2.00", "1.00 a", True)
+    one = bars.bar("time", {"a": 1.0, "b": 4.0}, 2.0, most=True)
+    assert (one.asked, one.figure, one.worst, one.held) == ("≤ 2.00", "4.00", "4.00 b", False)
+    assert bars.bar("unknown", {"a": math.nan}, 1) is None
+
+
+@pytest.fixture
+def whole():
+    """A run with a row of every kind."""
+    seconds = dict(numba=1e-3, cython=2e-3, tensordot=1e-2, torch=3e-3, copy=1e-3)
+    rows = [row(case, direction, **seconds) for case in ("resnet_56", "resnet_proj", "max_112")
+            for direction in DIRECTIONS]
+    for one in rows[:4]:
+        one.timings["copy"] = Timing(why_not="not supported")
+        one.workspace = {"numba": 10 << 20, "cython": 1 << 20}
+        one.errors = {"numba highest": {"y": 3e-7}, "numba high": {"y": 2e-6}, "torch": {"y": 1e-7}}
+    few = dict(numba=1e-5, cython=1e-5)
+    return run_of(
+        rows, float64=[row(numba=1e-3, cython=1e-3, torch=3e-3)],
+        reduced=[Row(reduced(by_name("resnet_56")), "forward", 1, row(**few, loops=0.1).timings)],
+        steps=[Row(training.STEPS[0], "", 1, row(numba=1e-3, cython=1e-3, torch=1e-3).timings)],
+        overhead=[Row(OVERHEAD, "forward", 1, row(**few).timings)],
+        start={"import": 0.02, "numba warm": 0.8, "numba cold": 31.0, "cython warm": 0.1, "cython cold": 0.1})
+
+
+@pytest.mark.parametrize("line", [
+    "| convolution forward, ratio | ≥ 1.50 (geometric mean) | 1 | 3.00 | 3.00 resnet_56 | 1.50 | 1.50 resnet_56 |",
+    "| convolution backward, ratio | ≥ 2.00 (geometric mean) | 1 | 3.00 | 3.00 resnet_56 | **1.50** | 1.50 resnet_56 |",
+    "| pooling, time over that of a copy of its bytes | ≤ 1.50 | 1 | 1.00 | 1.00 max_112 forward | **2.00** "
+    "| 2.00 max_112 forward |",
+    "| step of training, ratio to torch | ≥ 2.00 | 1 | **1.00** | 1.00 step of 64 images | **1.00** "
+    "| 1.00 step of 64 images |",
+    "| first forward and backward, disk cache cold | ≤ 30.0 s | 1 | **31.0 s** | 31.0 s new process | 0.100 s "
+    "| 0.100 s new process |",
+    "| error at 'highest', by that of torch NCHW | ≤ 2.00 | 1 | **3.00** | 3.00 resnet_56 forward y | - | - |",
+])
+def test_table_of_bars(whole, line):
+    assert line in bars.table(whole).splitlines()
+
+
+def test_page_has_a_part_for_everything(whole):
+    page = report.results_page(whole, [("ratio_1.png", "Ratio, 1 thread")])
+    for part in ("![Ratio, 1 thread](plots/ratio_1.png)", "### Convolutions in float64, 1 thread",
+                 "| resnet_56 y | 3.0e-07 | 2.0e-06 | 1.0e-07 |", "| resnet_56 forward | 1850 | 685% |"):
+        assert part in page
+    assert "not supported" not in page
+
+
+def test_a_saved_run_gives_the_same_page(whole, tmp_path):
+    whole.rows[0].timings["numba"].samples = [1e-3, 1.1e-3, 1.2e-3, 2e-3, 3e-3]
+    saved.save(whole, tmp_path / "run.json")
+    again = saved.load(tmp_path / "run.json")
+    assert report.results_page(again) == report.results_page(whole)
+    assert len(again.rows[0].timings["numba"].samples) == 3
+
+
+def test_replot_measures_nothing(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(report, "README", tmp_path / "README.md")
+    saved.save(whole, tmp_path / "RESULTS.json")
+    report.README.write_text(f"before\n{BEGIN}\n{END}\nafter\n", encoding="utf-8")
+    assert report.main(["--replot", "--update-readme"]) == 0
+    page = report.RESULTS.read_text(encoding="utf-8")
+    assert "![Roofline, 1 thread](plots/roofline_1.png)" in page
+    assert (tmp_path / "plots" / "ratio_1.png").exists()
+    assert "![Ratio of every row](bench/plots/ratio_1.png)" in report.README.read_text(encoding="utf-8")
+
+
+def test_plots_are_written(whole, tmp_path):
+    pictures = plots.draw(whole, tmp_path / "plots")
+    assert [name for name, _ in pictures] == ["ratio_1.png", "peak_1.png", "roofline_1.png"]
+    assert all((tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG") for name, _ in pictures)
 
 
 def test_readme_has_a_place_for_the_table():
@@ -176,7 +353,7 @@ def test_readme_has_a_place_for_the_table():
         report.replace_between("no markers", "")
 
 
-@pytest.mark.parametrize("arguments", [["--quick", "--update-readme"], ["--case", "nonesuch"]])
+@pytest.mark.parametrize("arguments", [["--quick", "--update-readme"], ["--quick", "--replot"], ["--case", "nonesuch"]])
 def test_report_refuses(arguments, capsys):
     with pytest.raises(SystemExit):
         report.main(arguments)
