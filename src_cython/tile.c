@@ -99,7 +99,7 @@
         UNROLLED for (int i = 0; i < MR; i++) start[i] = a + row[i];                                                  \
         UNROLLED for (int i = 0; i < MR; i++)                                                                         \
             UNROLLED for (int j = 0; j < NV; j++)                                                                     \
-                sum[i][j] = add ? LOAD(c + i * ldc + j * LANES) : (VECTOR){0};                                        \
+                sum[i][j] = (VECTOR){0};                                                                              \
         ROLLED for (ptrdiff_t t = 0; t < steps; t++) {                                                                \
             const ELEMENT *line = b + col_b[t];                                                                       \
             const int64_t here = col_a[t];                                                                            \
@@ -108,6 +108,9 @@
             UNROLLED for (int i = 0; i < MR; i++)                                                                     \
                 UNROLLED for (int j = 0; j < NV; j++) sum[i][j] += start[i][here] * factor[j];                        \
         }                                                                                                             \
+        if (add) /* to whole sums: one running sum would lose digits */                                               \
+            UNROLLED for (int i = 0; i < MR; i++)                                                                     \
+                UNROLLED for (int j = 0; j < NV; j++) sum[i][j] += LOAD(c + i * ldc + j * LANES);                     \
         UNROLLED for (int i = 0; i < MR; i++)                                                                         \
             UNROLLED for (int j = 0; j < NV; j++) STORE(sum[i][j], c + i * ldc + j * LANES);                          \
     }
