@@ -5,10 +5,11 @@ import importlib
 from fastconv.backends import BackendUnavailable, set_backend, use_backend
 from fastconv.backends.precision import get_float32_precision, set_float32_precision
 from fastconv.backends.threads import get_num_threads, set_num_threads
+from fastconv.backends.workspace import clear as empty_cache
 from fastconv.config import show_config, warmup
 from fastconv.version import __version__
 
-__all__ = ["BackendUnavailable", "__version__", "functional", "get_float32_precision",
+__all__ = ["BackendUnavailable", "__version__", "empty_cache", "functional", "get_float32_precision",
            "get_num_threads", "grad", "inspection", "layers",
            "models", "set_backend", "set_float32_precision", "set_num_threads", "show_config", "training",
            "use_backend", "warmup"]

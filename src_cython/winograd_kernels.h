@@ -149,8 +149,8 @@ static void turn(const float *source, ptrdiff_t channels, const Window *window, 
         for (ptrdiff_t next = first; next < last; next += LANES) {
             /* The last block ends with the line, and does again what overlaps the one before. */
             const ptrdiff_t j = smaller(next, larger(first, last - LANES));
-            transpose_lanes_float(channels, smaller(LANES, last - j), LANES, from + j, window->distance, line + j * LANES, LANES,
-                                  0);
+            transpose_lanes_float(channels, smaller(LANES, last - j), LANES, from + j, window->distance,
+                                  line + j * LANES, LANES, 0);
         }
         memset(line + last * LANES, 0, (columns - last) * LANES * sizeof(float));
     }

@@ -142,7 +142,8 @@ def test_rows(case):
     assert wrong == []
     assert [row.what for row in rows] == (list(cuda_report.PASSES) if isinstance(case, Conv) else
                                           ["forward", "backward"])
-    assert all(row.ratio == 2 and row.error < 1e-6 and row.bytes > 0 for row in rows)
+    # Some thousands of products are summed in float32: 6e-8 times the root of their number.
+    assert all(row.ratio == 2 and row.error < 4e-6 and row.bytes > 0 for row in rows)
 
 
 @pytest.mark.usefixtures("on_the_host")
