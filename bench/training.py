@@ -80,7 +80,7 @@ def _of_fastconv(batch):
 
     def step():
         value = loss(model(images), labels)
-        model.backward(loss.backward())
+        model.backward_parameters(loss.backward())  # as torch, which computes no gradient of the images
         optimizer.step()
         return float(value)
 

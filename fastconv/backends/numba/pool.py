@@ -51,20 +51,26 @@ def _part(outputs, size):
 
 
 @helper
-def _max_some(part, stride, indexed, x, taps, count, base, y, indices, out):
-    """As `max_windows`, for any stride."""
-    if stride == 1 and indexed:
-        max_windows(part, 1, 1, x, taps, count, base, stride, shift(y, out), shift(indices, out))
-    elif stride == 1:
-        max_windows(part, 1, 0, x, taps, count, base, stride, shift(y, out), indices)
-    elif stride == 2 and indexed:
-        max_windows(part, 2, 1, x, taps, count, base, stride, shift(y, out), shift(indices, out))
-    elif stride == 2:
-        max_windows(part, 2, 0, x, taps, count, base, stride, shift(y, out), indices)
-    elif indexed:
-        max_windows(part, 0, 1, x, taps, count, base, stride, shift(y, out), shift(indices, out))
-    else:
-        max_windows(part, 0, 0, x, taps, count, base, stride, shift(y, out), indices)
+def _max_row(part, stride, indexed, x, taps, count, base, y, indices, out, first, last, wide):
+    """Windows `first` .. `last` of a row, `wide` at a time, as `max_windows`.
+
+    The last vector ends with the row, and does again what overlaps the one before.
+    """
+    for q in range(first, last, wide):
+        i = min(q, last - wide)
+        start, to = base + i * stride, out + i
+        if stride == 1 and indexed:
+            max_windows(part, 1, 1, x, taps, count, start, stride, shift(y, to), shift(indices, to))
+        elif stride == 1:
+            max_windows(part, 1, 0, x, taps, count, start, stride, shift(y, to), indices)
+        elif stride == 2 and indexed:
+            max_windows(part, 2, 1, x, taps, count, start, stride, shift(y, to), shift(indices, to))
+        elif stride == 2:
+            max_windows(part, 2, 0, x, taps, count, start, stride, shift(y, to), indices)
+        elif indexed:
+            max_windows(part, 0, 1, x, taps, count, start, stride, shift(y, to), shift(indices, to))
+        else:
+            max_windows(part, 0, 0, x, taps, count, start, stride, shift(y, to), indices)
 
 
 @helper
@@ -129,16 +135,13 @@ def max_forward(begin, end, a, like):
                              step_d, step_h, step_w)
                 table = shift(taps, (t0 * kernel_h + r0) * kernel_w)
                 count = (t1 - t0) * (r1 - r0) * kernel_w
-                for q in range(first, last, wide):
-                    # The last vector ends with the row, and does again what overlaps the one before.
-                    i = min(q, last - wide)
-                    base = (d0 * height + h0) * width + i * stride_w - left
-                    if part == 1:
-                        _max_some(1, stride_w, indexed, x, table, count, base, y, indices, out + i)
-                    elif part == 2:
-                        _max_some(2, stride_w, indexed, x, table, count, base, y, indices, out + i)
-                    else:
-                        _max_some(4, stride_w, indexed, x, table, count, base, y, indices, out + i)
+                base = (d0 * height + h0) * width - left
+                if part == 1:
+                    _max_row(1, stride_w, indexed, x, table, count, base, y, indices, out, first, last, wide)
+                elif part == 2:
+                    _max_row(2, stride_w, indexed, x, table, count, base, y, indices, out, first, last, wide)
+                else:
+                    _max_row(4, stride_w, indexed, x, table, count, base, y, indices, out, first, last, wide)
                 for q in range(last, out_w):
                     w0 = q * stride_w - left
                     s0, s1 = _taps(w0, width, kernel_w, step_w)
