@@ -138,7 +138,9 @@ def on_the_host(monkeypatch):
 @pytest.mark.parametrize("case", [*SUITE, *POOLS], ids=str)
 def test_rows(case):
     """Every case of the suite, made small: both sides agree, and each pass is a row."""
-    rows, wrong = cuda.rows_of(reduced(case, 2 * 10**5), "float32", 0)
+    # Short sums: torch's own error in the weight gradient of one channel comes near what is allowed.
+    most = (8 if case.dims == 3 else 2) * 10**5
+    rows, wrong = cuda.rows_of(reduced(case, most), "float32", 0)
     assert wrong == []
     assert [row.what for row in rows] == (list(cuda_report.PASSES) if isinstance(case, Conv) else
                                           ["forward", "backward"])
