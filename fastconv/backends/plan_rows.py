@@ -1,7 +1,8 @@
-"""Convolutions of few channels a group: vectors along the row, in place of vectors of output channels.
+"""Convolutions with vectors along the row, in place of vectors of output channels.
 
 Where a group has fewer columns than a vector has lanes, the tile of `fastconv.backends.plan` multiplies empty lanes:
-15 of 16 in a depthwise convolution of float32. Here a vector holds positions next to each other in a row. Whether
+15 of 16 in a depthwise convolution of float32. Where sums are short, or results are stored with a stride, it spends
+its time on turning them. Here a vector holds positions next to each other in a row. Whether
 this form or the other one serves a geometry is decided by `forward`, `backward_input` and `backward_weight`, which
 return None where the other one is estimated to be faster: an estimate from the shapes, in cycles, and never a timing.
 

@@ -39,7 +39,7 @@ def relu_input(input, grad_output):
     xp, x = portable("relu_input", "input", input)
     dy = portable_matching("relu_input", "grad_output", grad_output, x)
     check_shape("relu_input", "grad_output", dy.shape, x.shape)
-    kernel = backends.extra("relu_input") if xp is np else None
+    kernel = backends.extra("relu_input", x)
     if kernel is not None and x.size:
         dx = empty(dy.shape, dy)
         kernel(x.reshape(-1), dy.reshape(-1), dx.reshape(-1))

@@ -88,8 +88,8 @@ def lanes(typingctx, like):
 def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add):
     """Multiply an MR x NV tile, as the module says; with `add` it adds the sums to what is in c.
 
-    They start at 0 even then: one running sum over all calls would lose 10 times as many digits as torch's for 4608
-    steps, 192 at a time.
+    They start at 0 even then: for 4608 steps, 192 at a time, one running sum over all calls would err 10 times as much
+    as torch, these sums of sums 1.2 times.
 
     Parameters
     ----------
