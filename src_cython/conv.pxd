@@ -17,6 +17,7 @@ cdef enum:
     MAX_WIDTH = 64  # columns of a panel
     STRETCH = 1024  # elements that are added up at a time
     PIECE = 64      # steps of a column that are summed at a time
+    ENTRY = 27      # numbers of a product in `plan.Batch.table`
 
 
 cdef inline char* aligned(char* space) noexcept nogil:
@@ -105,7 +106,18 @@ cdef inline void sum_columns(const floating* panel, Py_ssize_t steps, Py_ssize_t
 
 
 cdef inline void multiply(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floating* like) noexcept nogil:
-    """Rows that are positions. A work item is a group, a block of columns and a block of rows.
+    """Rows that are positions. A work item is a group, a block of columns and a block of rows of a product."""
+    cdef const int64_t* table = <const int64_t*>a[4]
+    cdef Py_ssize_t count = a[5], i, first, last
+    for i in range(count):
+        first = table[i * ENTRY]
+        last = table[(i + 1) * ENTRY] if i + 1 < count else end
+        multiply_product(max(begin, first) - first, min(end, last) - first, a, table + i * ENTRY, like)
+
+
+cdef inline void multiply_product(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, const int64_t* entry,
+                                  floating* like) noexcept nogil:
+    """The work items `begin` to `end`, if there are any, of one product.
 
     A block of rows is part of one image, or several whole images where they are small.
     """
@@ -113,13 +125,14 @@ cdef inline void multiply(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, fl
     cdef const floating* panels = <const floating*>a[1]
     cdef const floating* bias = <const floating*>a[2]
     cdef floating* out = <floating*>a[3]
-    cdef const int64_t* col_a = <const int64_t*>a[4]
-    cdef const int64_t* col_b = <const int64_t*>a[5]
-    cdef Py_ssize_t images = a[6], depth = a[8], height = a[9], width = a[10]
-    cdef Py_ssize_t image_stride = a[11], group_stride = a[12], stride_o = a[13], stride_p = a[14], stride_q = a[15]
-    cdef Py_ssize_t steps = a[16], columns = a[17], panel_steps = a[18], panel_width = a[19]
-    cdef Py_ssize_t out_image = a[20], out_column = a[21], out_o = a[22], out_p = a[23], out_q = a[24]
-    cdef Py_ssize_t out_offset = a[25], blocks = a[26], block_rows = a[27], together = a[28], chunk = a[29]
+    cdef const int64_t* col_a = <const int64_t*>entry[1]
+    cdef const int64_t* col_b = <const int64_t*>entry[2]
+    cdef const int64_t* b = entry + 3
+    cdef Py_ssize_t images = b[0], depth = b[2], height = b[3], width = b[4]
+    cdef Py_ssize_t image_stride = b[5], group_stride = b[6], stride_o = b[7], stride_p = b[8], stride_q = b[9]
+    cdef Py_ssize_t steps = b[10], columns = b[11], panel_steps = b[12], panel_width = b[13]
+    cdef Py_ssize_t out_image = b[14], out_column = b[15], out_o = b[16], out_p = b[17], out_q = b[18]
+    cdef Py_ssize_t out_offset = b[19], blocks = b[20], block_rows = b[21], together = b[22], chunk = b[23]
     cdef Py_ssize_t panel_blocks = (columns + panel_width - 1) // panel_width
     cdef Py_ssize_t image_blocks = (images + together - 1) // together
     cdef Py_ssize_t length = depth * height * width

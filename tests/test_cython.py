@@ -232,7 +232,7 @@ def test_arguments_of_other_sources_are_refused():
 
 def test_winograd_is_for_float32():
     with pytest.raises(TypeError, match="run: winograd takes float32, got float64"):
-        _engine.run("winograd", 0, 1, np.zeros(44, np.int64), True)
+        _engine.run("winograd", 0, 1, np.zeros(_engine.ARGUMENTS["winograd"], np.int64), True)
 
 
 # Threads

@@ -28,6 +28,7 @@ def test_a_large_result_is_an_ordinary_array():
     assert x.dtype == np.float32
     assert x.flags.c_contiguous
     assert x.flags.writeable
+    assert place(x) % workspace.LINE == 0
     x[...] = 1
     assert np.array_equal(pickle.loads(pickle.dumps(x)), x)
     assert np.array_equal(copy.deepcopy(x), x)
@@ -68,10 +69,11 @@ def test_no_more_than_so_much_is_kept(monkeypatch):
     places = [place(a) for a in arrays]
     while arrays:
         del arrays[0]
-    assert workspace._pool.bytes == 4 << 20
-    assert [place(piece) for piece in workspace._pool.pieces] == places[2:]
+    two = 2 * ((2 << 20) + workspace.LINE)
+    assert workspace._pool.bytes == two
+    assert [place(piece) + -place(piece) % workspace.LINE for piece in workspace._pool.pieces] == places[2:]
     workspace.empty((3 << 21,), np.dtype(np.float32))
-    assert workspace._pool.bytes == 4 << 20
+    assert workspace._pool.bytes == two
 
 
 def test_small_arrays_are_left_to_numpy():

@@ -43,7 +43,7 @@ def _run(kernel, count, args, dtype, work, most):
         _engine.run(kernel, 0, count, args, double)
 
 
-if (plan.ROWS > _engine.MAX_ROWS or plan.STEPS > _engine.MAX_STEPS or _engine.ARGUMENTS["multiply_rows"] != 58
+if (plan.ROWS > _engine.MAX_ROWS or plan.STEPS > _engine.MAX_STEPS or _engine.ARGUMENTS["multiply_rows"] != 59
         or not hasattr(_engine, "address")):
     raise ImportError("its extension was built from other sources")
 

@@ -1,7 +1,7 @@
 """The engine with forms of its own for few channels a group, which `fastconv.backends.plan_rows` plans."""
 
 from fastconv.backends import plan_rows, plan_winograd, threads
-from fastconv.backends.engine import Engine
+from fastconv.backends.engine import Engine, past
 
 
 class FewChannels(Engine):
@@ -54,7 +54,7 @@ class FewChannels(Engine):
         chunks = min(threads.get_num_threads(), product.items)
         space = self._space(chunks * product.space, out.dtype)
         self._do("multiply_rows", chunks, (source, w, bias, out, space, product.col_a, product.col_b, product.phases),
-                 (chunks, *product.args), out.dtype, product.work, chunks)
+                 (chunks, *product.args, past(out)), out.dtype, product.work, chunks)
 
     def _add_rows(self, x, dy, dw, db, product):
         chunks, splits = min(threads.get_num_threads(), product.items), product.splits

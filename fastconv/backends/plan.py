@@ -18,7 +18,7 @@ the same taps of the kernel, and each phase is a convolution of stride 1 over dy
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import accumulate, product
 from math import prod
 
 import numpy as np
@@ -28,9 +28,10 @@ import numpy as np
 STEPS = 192
 # Rows of a block: its results, 192 x 64 floats, are 48 KiB of the second-level cache.
 ROWS = 192
-# Cycles of a kernel's call from Python. The input gradient may be cut into the products that meet no padding, 25 in
-# place of one for 64 x 64 x 5 x 5 and 3 x 3 kernels: 36% of the multiply-adds remain, 0.3 ms in place of 0.6.
-CALL = 16000
+# Cycles that one product more of a batch costs, and the most products. The input gradient may be cut into those that
+# meet no padding, 25 in place of one for 64 x 64 x 5 x 5 and 3 x 3 kernels: 36% of the multiply-adds remain.
+CALL = 1000
+MOST = 1024
 # Work items below which the weight gradient also splits its reduction, in an order that the shapes alone decide.
 ITEMS = 16
 
@@ -141,6 +142,31 @@ class Product:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Products with the same panels, whose work items are counted one after the other..
+
+    On two threads, 25 products in calls of their own took twice the time where maps are 5 x 5.
+    """
+
+    products: tuple
+
+    @property
+    def panels(self):
+        return self.products[0].panels
+
+    @cached_property
+    def items(self):
+        return sum(product.items for product in self.products)
+
+    @cached_property
+    def table(self):
+        """For each product its first work item, the addresses of col_a and col_b, and `Product.args`."""
+        begun = accumulate((product.items for product in self.products), initial=0)
+        return table([[first, product.col_a.address, product.col_b.address, *product.args]
+                      for first, product in zip(begun, self.products, strict=False)])
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two phases of the input gradient, of a stride of 2, whose results take turns along rows of `width` elements.
 
@@ -218,7 +244,7 @@ def taps(g):
 
 @lru_cache(maxsize=512)
 def forward(g, width):
-    """(Planes, [Product]) of the forward pass; `width` is the number of columns NR of a tile."""
+    """(Planes, [Batch of one]) of the forward pass; `width` is the number of columns NR of a tile."""
     planes = _input_planes(g)
     strides, plane = strides_of(planes.padded), prod(planes.padded)
     channels, filters = g.c // g.groups, g.k // g.groups
@@ -230,20 +256,20 @@ def forward(g, width):
     result = Product(panels, g.n, g.groups, g.output, g.c * plane, channels * plane,
                      tuple(s * t for s, t in zip(g.stride, strides, strict=True)), col_a,
                      table(range(0, depth * width, width)), filters, g.k * out, out, strides_of(g.output), 0)
-    return planes, [result]
+    return planes, [Batch((result,))]
 
 
 @lru_cache(maxsize=512)
 def backward_input(g, width, pairs=False):
-    """(Planes, [Product, one a phase], whether they write every element) of the input gradient.
+    """(Planes, [Batch of a product for each phase], whether they write every element) of the input gradient.
 
-    Phases that meet no tap are left out, and their elements are 0. With `pairs`, two phases may come as a Pair.
+    Phases that meet no tap are left out, and their elements are 0. With `pairs`, there may be a Pair for every two.
     """
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     axes = [phases_along(*axis) for axis in zip(g.input, g.kernel, g.stride, g.padding, g.dilation, strict=True)]
     clipped = [_clip(*axis) for axis in zip(axes, g.stride, g.output, strict=True)]
     # Cut products store with a stride, which takes the gain of a small cut away.
-    if _cycles(g, axes) > 1.3 * _cycles(g, clipped):
+    if prod(map(len, clipped)) <= MOST and _cycles(g, axes) > 1.3 * _cycles(g, clipped):
         axes = clipped
     pairs = pairs and g.stride[2] == 2 and len(axes[2]) == 2 and all(found for _, _, found in axes[2])
     if pairs:
@@ -276,6 +302,7 @@ def backward_input(g, width, pairs=False):
         written = sum(prod(pair.even.positions[:2]) * pair.width for pair in products)
     else:
         written = sum(prod(p.positions) for p in products)
+        products = [Batch(tuple(products))] if products else []
     return planes, products, written == size
 
 
@@ -332,7 +359,8 @@ def _cycles(g, axes):
 @lru_cache(maxsize=512)
 def backward_weight(g, width):
     """(Planes, WeightProduct, whose panels are those of dy) of the weight gradient."""
-    planes, [ahead] = forward(g, width)
+    planes, [batch] = forward(g, width)
+    [ahead] = batch.products
     filters, length = g.k // g.groups, prod(g.output)
     panels = Panels(g.n * g.groups, filters, 1, length, filters * length, 0, length, width)
     single = g.groups * panels.blocks * -(-len(ahead.col_a) // ROWS)

@@ -197,7 +197,8 @@ def _fan(axes, columns, depth, size, lanes, fans):
     """
     width = axes[2].count
     found = min(((length, vectors) for length, vectors in fans if length >= depth), default=None)
-    if found is None or columns < 4 or width < lanes or any(len(axis.phases) > 1 for axis in axes) or size > NEAR:
+    far = size > NEAR and width % lanes
+    if found is None or columns < 4 or width < lanes or any(len(axis.phases) > 1 for axis in axes) or far:
         return 0, 0, inf
     length, vectors = found
     across = -(-width // lanes)

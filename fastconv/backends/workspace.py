@@ -11,6 +11,7 @@ import numpy as np
 KEPT = 128 << 20
 LEAST = 256 << 10
 LEAST_RESULT = 1 << 20
+LINE = 64  # bytes of a cache line
 
 
 class _Pool:
@@ -81,17 +82,19 @@ class Workspace:
     Attributes
     ----------
     address : int
+    nbytes : int
     """
 
-    __slots__ = ("_bytes", "_piece", "address")
+    __slots__ = ("_bytes", "_piece", "address", "nbytes")
 
     def __init__(self, size, dtype, address):
-        self._bytes = size * dtype.itemsize + 64
+        self.nbytes = size * dtype.itemsize
+        self._bytes = self.nbytes + LINE
         self._piece = _pool.take(self._bytes) if self._bytes >= LEAST else None
         if self._piece is None:
             self._piece = np.empty(self._bytes, np.uint8)
         first = address(self._piece)
-        self.address = first + -first % 64
+        self.address = first + -first % LINE
 
     def __del__(self):
         # None where there was no memory left for it.
@@ -114,13 +117,15 @@ class _Result:
 def empty(shape, dtype):
     """An uninitialized C-contiguous array: ``numpy.empty``, but for where the memory of a large one comes from.
 
-    As its memory has another owner, such an array cannot be resized in place.
+    That is aligned to a cache line. As it has another owner, such an array cannot be resized in place.
     """
     size = prod(shape) * dtype.itemsize
     if size < LEAST_RESULT:
         return np.empty(shape, dtype)
+    size += LINE
     piece = _pool.take(size)
     if piece is None:
         piece = np.empty(size, np.uint8)
-    address = piece.__array_interface__["data"][0]
+    first = piece.__array_interface__["data"][0]
+    address = first + -first % LINE
     return np.asarray(_Result(piece, {"shape": shape, "typestr": dtype.str, "data": (address, False), "version": 3}))

@@ -69,12 +69,12 @@ class _Planes(Engine):
     """With forms of its own for 1 x 1 kernels and for windows that hardly overlap."""
 
     def conv_forward(self, x, w, bias, y, g):
-        if pointwise.serves(g):
+        if pointwise.serves(g, y):
             return pointwise.forward(x, w, bias, y, g)
         super().conv_forward(x, w, bias, y, g)
 
     def conv_backward_input(self, dy, w, dx, g):
-        if pointwise.serves(g):
+        if pointwise.serves(g, dx):
             return pointwise.backward_input(dy, w, dx, g)
         super().conv_backward_input(dy, w, dx, g)
 
@@ -93,8 +93,8 @@ class _Planes(Engine):
         super().avg_pool_backward(dy, dx, g)
 
 
-class _Numba(FewChannels, _Planes):
-    """Few channels a group come first."""
+class _Numba(_Planes, FewChannels):
+    """Whole planes come first."""
 
 
 _contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS, dot.SLIDES,

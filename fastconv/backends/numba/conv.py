@@ -3,6 +3,7 @@
 from fastconv.backends.numba.dot import weave
 from fastconv.backends.numba.isa import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
+from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import lanes, tile, transpose
 from fastconv.backends.plan import ROWS, STEPS
 
@@ -79,7 +80,7 @@ def pack(begin, end, a, like):
                     for j in range(0, here, size):
                         transpose(shift(start, o * outer_stride + j * column_stride + t), column_stride,
                                   min(size, here - j), min(size, inner - t),
-                                  shift(panel, (o * inner + t) * width + j), width, size, nothing)
+                                  shift(panel, (o * inner + t) * width + j), width, size, nothing, False)
         if a[2] != 0:
             _sum_columns(panel, outer * inner, width, here, shift(sums, group * columns + first), like)
 
@@ -148,17 +149,20 @@ def locate(product, item, row, place):
     for n in range(image, image + count):
         o, left = first // (height * width), first % (height * width)
         p, q = left // width, left % width
-        for _ in range(here):
-            row[i] = n * image_stride + group * group_stride + o * stride_o + p * stride_p + q * stride_q
-            place[i] = n * out_image + o * out_o + p * out_p + q * out_q
-            i += 1
-            q += 1
-            if q == width:
-                q = 0
-                p += 1
-                if p == height:
-                    p = 0
-                    o += 1
+        stop = i + here
+        while i < stop:
+            from_ = n * image_stride + group * group_stride + o * stride_o + p * stride_p + q * stride_q
+            to = n * out_image + o * out_o + p * out_p + q * out_q
+            some = min(width - q, stop - i)
+            for j in range(some):
+                row[i + j] = from_ + j * stride_q
+                place[i + j] = to + j * out_q
+            i += some
+            q = 0
+            p += 1
+            if p == height:
+                p = 0
+                o += 1
     for j in range(i, i + 16):
         row[j] = row[max(i - 1, 0)]
     return group, block, count, here
@@ -172,12 +176,27 @@ def sum_up(steps, chunk, rows, wide, source, row, col_a, panel, col_b, c, panel_
                        panel_width, t > 0, like)
 
 
+# Numbers of a product in `plan.Batch.table`.
+ENTRY = 27
+
+
 @range_kernel
 def multiply(begin, end, a, like):
-    """Rows that are positions. A work item is a group, a block of columns and a block of rows."""
-    source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like)
-    col_a, col_b = ints(a[4]), ints(a[5])
-    product = shift(a, 6)
+    """Rows that are positions. A work item is a group, a block of columns and a block of rows of a product."""
+    table, count = ints(a[4]), a[5]
+    for i in range(count):
+        entry = shift(table, i * ENTRY)
+        first, last = entry[0], table[(i + 1) * ENTRY] if i + 1 < count else end
+        _multiply(max(begin, first) - first, min(end, last) - first, a, entry, like)
+    drain(a[6] != 0)
+
+
+@helper
+def _multiply(begin, end, a, entry, like):
+    """The work items `begin` to `end`, if there are any, of one product."""
+    source, panels, out, past = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like), a[6] != 0
+    col_a, col_b = ints(entry[1]), ints(entry[2])
+    product = shift(entry, 3)
     height, width = product[3], product[4]
     steps, columns, panel_steps, panel_width = product[10], product[11], product[12], product[13]
     out_column, out_o, out_p, out_q, out_offset = product[15], product[16], product[17], product[18], product[19]
@@ -196,9 +215,10 @@ def multiply(begin, end, a, like):
         wide = min(columns - column, panel_width)
         panel = shift(panels, (group * panel_blocks + block) * panel_steps * panel_width)
         target = shift(out, (group * columns + column) * out_column + out_offset)
-        for j in range(wide):
-            for i in range(0, rows, size):
-                prefetch(shift(target, place[i] + j * out_column))
+        if not past:
+            for j in range(wide):
+                for i in range(0, rows, size):
+                    prefetch(shift(target, place[i] + j * out_column))
         sum_up(steps, chunk, rows, wide, source, row, col_a, panel, col_b, c, panel_width, like)
 
         added = offset(a[2], group * columns + column, like)
@@ -215,13 +235,13 @@ def multiply(begin, end, a, like):
                     for j in range(0, wide, size):
                         transpose(shift(c, (n * here + i) * panel_width + j), panel_width, size, min(size, wide - j),
                                   shift(target, place[n * here + i] + j * out_column), out_column,
-                                  min(size, here - i), offset(a[2], group * columns + column + j, like))
+                                  min(size, here - i), offset(a[2], group * columns + column + j, like), past)
         else:
             # Through a turned block: reading c down its columns instead costs twice the time of these stores.
             for i in range(0, rows, size):
                 for j in range(0, wide, size):
                     transpose(shift(c, i * panel_width + j), panel_width, size, size, turned, size, size,
-                              offset(a[2], group * columns + column + j, like))
+                              offset(a[2], group * columns + column + j, like), False)
                     some = min(size, rows - i)
                     for k in range(min(size, wide - j)):
                         line = shift(target, (j + k) * out_column)
@@ -269,8 +289,8 @@ def multiply_pair(begin, end, a, like):
                 some = min(2 * min(size, length - s), out_width - 2 * (q + s))
                 for j in range(0, wide, size):
                     at = (i + s) * panel_width + j
-                    transpose(shift(even, at), panel_width, size, size, even_lines, size, size, nothing)
-                    transpose(shift(odd, at), panel_width, size, size, odd_lines, size, size, nothing)
+                    transpose(shift(even, at), panel_width, size, size, even_lines, size, size, nothing, False)
+                    transpose(shift(odd, at), panel_width, size, size, odd_lines, size, size, nothing, False)
                     for k in range(min(size, wide - j)):
                         weave(shift(even_lines, k * size), shift(odd_lines, k * size),
                               shift(target, place[i + s] + (j + k) * out_column), some)
@@ -333,7 +353,7 @@ def multiply_weight(begin, end, a, like):
         for i in range(0, rows, size):
             for j in range(0, wide, size):
                 transpose(shift(c, i * panel_width + j), panel_width, size, min(size, wide - j),
-                          shift(target, j * all_rows + i), all_rows, min(size, rows - i), nothing)
+                          shift(target, j * all_rows + i), all_rows, min(size, rows - i), nothing, False)
 
 
 @range_kernel

@@ -123,7 +123,7 @@ def choose(builder, keys, table, generate):
 
 
 @intrinsic
-def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width):
+def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width, past):
     """Multiply a tile of MR rows of NV vectors of neighbors::
 
         c[row_c[i] + j] = start[i] + sum over t < steps of a[row_a[i] + col_a[t]] * b[row_b[i] + col_b[t] + j]
@@ -143,13 +143,15 @@ def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start,
         Where the last vector of a row starts; it may overlap the one before. The others follow each other.
     width : int64
         Elements of the last vector that are written. Whole vectors are read.
+    past : bool
+        Store past the caches where all vectors are whole and aligned; `stream.drain` must follow.
     """
     if not isinstance(one, types.IntegerLiteral):
         return None
     shared = one.literal_value
 
     def generate(context, builder, signature, args):
-        mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width = args[1:]
+        mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width, past = args[1:]
         v = _Masked(context, builder, signature.args[4].dtype)
 
         def tile(mr, nv):
@@ -180,15 +182,21 @@ def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start,
 
             builder.position_at_end(done)
             targets = [v.at(c, builder.load(v.at(row_c, i))) for i in rows]
-            for i in rows:
-                for j in columns[:-1]:
-                    v.store(after[i][j], v.at(targets[i], places[j]))
             whole = builder.icmp_signed("==", width, ir.Constant(INT, v.lanes))
+
+            def store_all(store, count):
+                for i in rows:
+                    for j in columns[:count]:
+                        store(after[i][j], v.at(targets[i], places[j]))
+
             with builder.if_else(whole) as (then, otherwise):
-                with then:
-                    for i in rows:
-                        v.store(after[i][-1], v.at(targets[i], last))
+                with then, builder.if_else(builder.and_(past, v.aligned(targets, last))) as (beyond, within):
+                    with beyond:
+                        store_all(v.store_past, nv)
+                    with within:
+                        store_all(v.store, nv)
                 with otherwise:
+                    store_all(v.store, nv - 1)
                     mask = v.below(width)
                     for i in rows:
                         v.store_masked(after[i][-1], v.at(targets[i], last), mask)
@@ -198,7 +206,7 @@ def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start,
 
     integers, integer = row_a, types.int64
     return types.void(one, integer, integer, integer, a, integers, integers, b, integers, integers, start, c, integers,
-                      integer, integer), generate
+                      integer, integer, types.boolean), generate
 
 
 @intrinsic

@@ -18,7 +18,7 @@ FANS = {3: 2, 5: 2, 9: 2, 12: 2, 16: 1, 20: 1, 25: 1, 27: 1} if NAME in ("avx512
 
 
 @intrinsic
-def fan(typingctx, depth, nv, steps, columns, a, b, col_b, bias, biased, c, ldc, last):
+def fan(typingctx, depth, nv, steps, columns, a, b, col_b, bias, biased, c, ldc, last, past):
     """For NV vectors of neighbors, and all of some columns::
 
         c[i * ldc + j] = bias[i] + sum over t < steps of a[i * DEPTH + t] * b[col_b[t] + j]      i < columns
@@ -34,11 +34,14 @@ def fan(typingctx, depth, nv, steps, columns, a, b, col_b, bias, biased, c, ldc,
     biased : bool
     last : int64
         Where the last vector starts; it may overlap the one before.
+    past : bool
+        As of `dot.line`.
     """
 
     def generate(context, builder, signature, args):
-        depth, nv, steps, columns, a, b, col_b, bias, biased, c, ldc, last = args
+        depth, nv, steps, columns, a, b, col_b, bias, biased, c, ldc, last, past = args
         v = Vectors(context, builder, signature.args[4].dtype)
+        beyond = builder.and_(past, v.aligned([c], last, ldc))
 
         def variant(depth, nv):
             places = [ir.Constant(INT, j * v.lanes) for j in range(nv - 1)] + [last]
@@ -62,8 +65,11 @@ def fan(typingctx, depth, nv, steps, columns, a, b, col_b, bias, biased, c, ldc,
                 factor = v.broadcast(builder.load(v.at(factors, t)))
                 sums = [v.fma(factor, operands[t][j], sums[j]) for j in range(nv)]
             target = v.at(c, builder.mul(loop.index, ldc))
-            for value, place in zip(sums, places, strict=True):
-                v.store(value, v.at(target, place))
+            with builder.if_else(beyond) as (then, otherwise):
+                for block, store in ((then, v.store_past), (otherwise, v.store)):
+                    with block:
+                        for value, place in zip(sums, places, strict=True):
+                            store(value, v.at(target, place))
             loop.close()
 
         choose(builder, (depth, nv), [(d, n) for d, most in FANS.items() for n in range(1, most + 1)], variant)
@@ -71,11 +77,11 @@ def fan(typingctx, depth, nv, steps, columns, a, b, col_b, bias, biased, c, ldc,
 
     integer = types.int64
     return types.void(integer, integer, integer, integer, a, b, col_b, bias, types.boolean, c, integer,
-                      integer), generate
+                      integer, types.boolean), generate
 
 
 @helper
-def fan_row(depth, most, steps, columns, a, b, col_b, bias, biased, c, ldc, width):
+def fan_row(depth, most, steps, columns, a, b, col_b, bias, biased, c, ldc, width, past):
     """A row of at least LANES positions, in tiles of at most `most` vectors whose last one overlaps."""
     size = lanes(b)
     vectors = (width + size - 1) // size
@@ -85,4 +91,4 @@ def fan_row(depth, most, steps, columns, a, b, col_b, bias, biased, c, ldc, widt
         q = first * size
         first += here
         fan(depth, here, steps, columns, a, shift(b, q), col_b, bias, biased, shift(c, q), ldc,
-            (here - 1) * size if tiles > 1 else width - size - q)
+            (here - 1) * size if tiles > 1 else width - size - q, past)

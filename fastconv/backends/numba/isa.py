@@ -30,3 +30,5 @@ def _name():
 NAME = _name()
 VECTOR_BYTES, TILE_ROWS = _TABLE[NAME]
 TILE_VECTORS = max(TILE_ROWS)
+# Whether there are stores of vectors that go past the caches; they are not in order with others.
+PAST = NAME in ("avx512", "avx2")

@@ -7,6 +7,7 @@ since a chunk needs a scratch of its own; what an item computes does not depend 
 from fastconv.backends.numba.dot import VECTORS, dots, line, slide, slide_dots, split, total, weave, window
 from fastconv.backends.numba.fan import fan_row
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import lanes
 
 
@@ -50,7 +51,7 @@ def _fill(source, size, before, origin, extent, step, parts, pitch, filled, chan
 
 
 @helper
-def _line(together, columns, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, width, like):
+def _line(together, columns, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, width, past, like):
     """`together` rows of `width` results, in tiles of vectors of which the last one overlaps the one before."""
     if steps == 0:
         for i in range(together):
@@ -68,10 +69,10 @@ def _line(together, columns, steps, a, row_a, col_a, b, row_b, col_b, start, c, 
         first += here
         if columns == 1:
             line(1, together, here, steps, a, row_a, col_a, shift(b, q), row_b, col_b, start, shift(c, q), row_c, last,
-                 written)
+                 written, past)
         else:
             line(0, together, here, steps, a, row_a, col_a, shift(b, q), row_b, col_b, start, shift(c, q), row_c, last,
-                 written)
+                 written, past)
 
 
 @helper
@@ -121,7 +122,7 @@ def multiply_rows(begin, end, a, like):
     copied, depth, rows, across, down = a[37] != 0, a[38], a[39], a[40], a[41]
     slices, lines, parts, pitch, filled = a[42], a[43], a[44], a[45], a[46]
     slice_stride, row_stride = a[48], a[49]
-    sliding, fanned, most = a[50] != 0, a[56], a[57]
+    sliding, fanned, most, past = a[50] != 0, a[56], a[57], a[58] != 0
     starts = shift(phases, 2 * (phases_d + phases_h + phases_w))
     at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
     row_a, row_b, row_c, row_y = stack(8, phases), stack(8, phases), stack(8, phases), stack(8, phases)
@@ -172,10 +173,12 @@ def multiply_rows(begin, end, a, like):
                                 fan_row(fanned, most, starts[1], columns, buffer,
                                         shift(base, source_d + (p * stride_h - origin[1]) * row_stride), col_b,
                                         shift(bias, group * columns), a[2] != 0,
-                                        shift(out, rest * columns * plane + (out_d + p) * width), plane, width)
+                                        shift(out, rest * columns * plane + (out_d + p) * width), plane, width, past)
                             continue
-                        for block in range(first_h, stop, together if columns == 1 else 1):
-                            for m in range(0, columns, together):
+                        # One plane of results after the other: lines that are written in many planes by turns are
+                        # fetched from memory first, without the hardware's foresight.
+                        for m in range(0, columns, together):
+                            for block in range(first_h, stop, together if columns == 1 else 1):
                                 for j in range(together):
                                     column = min(m + j, columns - 1)
                                     p = min(block + j, stop - 1) if columns == 1 else block
@@ -193,10 +196,11 @@ def multiply_rows(begin, end, a, like):
                                     _line(together, columns, starts[which + 1] - begun, shift(w, group * group_stride),
                                           row_a, shift(col_a, begun), base, row_b, shift(col_b, begun), start,
                                           out if phases_w == 1 else shift(buffer, phase_w * line_size), row_c,
-                                          at_w[2 * phase_w + 1], like)
+                                          at_w[2 * phase_w + 1], past and phases_w == 1, like)
                                 if phases_w > 1:
                                     for j in range(together):
                                         _weave(shift(buffer, row_c[j]), line_size, step_w, shift(out, row_y[j]), width)
+    drain(past)
 
 
 @range_kernel

@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.isa import VECTOR_BYTES
+from fastconv.backends.numba.isa import PAST, VECTOR_BYTES
 
 INT = ir.IntType(64)
 LANE = ir.IntType(32)
@@ -62,6 +62,21 @@ class Vectors:
 
     def store(self, value, base):
         self.builder.store(value, self.builder.bitcast(base, self.type.as_pointer()), align=self.size)
+
+    def store_past(self, value, base):
+        """Store past the caches, where there is such a thing and `aligned` holds."""
+        stored = self.builder.store(value, self.builder.bitcast(base, self.type.as_pointer()),
+                                    align=self.lanes * self.size)
+        if PAST:
+            stored.set_metadata("nontemporal", self.builder.module.add_metadata([LANE(1)]))
+
+    def aligned(self, bases, *steps):
+        """Whether all addresses and `steps`, distances in elements, are multiples of a vector's size."""
+        builder, bits = self.builder, INT(0)
+        for part in [builder.ptrtoint(base, INT) for base in bases] + [builder.mul(step, INT(self.size)) for step in
+                                                                       steps]:
+            bits = builder.or_(bits, part)
+        return builder.icmp_unsigned("==", builder.and_(bits, INT(self.lanes * self.size - 1)), INT(0))
 
     def broadcast(self, scalar):
         one = self.builder.insert_element(self.undefined, scalar, ir.Constant(LANE, 0))
@@ -157,7 +172,7 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add):
 
 
 @intrinsic
-def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift):
+def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift, past):
     """Transpose one block of at most LANES x LANES elements through registers.
 
     ``target[j * ldt + i] = source[i * lds + j] + shift[j]`` for j < `columns` and i < `width`, where rows of the
@@ -170,10 +185,12 @@ def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift):
         Elements from a row to the next.
     rows, columns, width : int64
         At most LANES; nothing outside ``rows x columns`` is read and nothing outside ``columns x width`` written.
+    past : bool
+        Store whole vectors past the caches where they are aligned; `stream.drain` must follow.
     """
 
     def generate(context, builder, signature, args):
-        source, lds, rows, columns, target, ldt, width, shift = args
+        source, lds, rows, columns, target, ldt, width, shift, past = args
         v = Vectors(context, builder, signature.args[0].dtype)
         every = range(v.lanes)
         flags = ir.VectorType(ir.IntType(1), v.lanes)
@@ -206,29 +223,39 @@ def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift):
         none = ir.Constant(builder.ptrtoint(shift, INT).type, 0)
         shifted = builder.icmp_unsigned("!=", builder.ptrtoint(shift, INT), none)
 
-        def store(lines, masked):
-            mask = below(width) if masked else None
-            masked_store = f"llvm.masked.store.{v.suffix}.p0"
+        def shifted_line(lines, j):
+            entry = builder.block
+            with builder.if_then(shifted):
+                added = builder.fadd(lines[j], v.broadcast(builder.load(v.at(shift, j))))
+                adding = builder.block
+            line = builder.phi(v.type)
+            line.add_incoming(lines[j], entry)
+            line.add_incoming(added, adding)
+            return line
+
+        places = [v.at(target, builder.mul(ldt, ir.Constant(INT, j))) for j in every]
+
+        def store_whole(lines):
+            lines = [shifted_line(lines, j) for j in every]
+            with builder.if_else(builder.and_(past, v.aligned([target], ldt))) as (then, otherwise):
+                for block, store in ((then, v.store_past), (otherwise, v.store)):
+                    with block:
+                        for line, place in zip(lines, places, strict=True):
+                            store(line, place)
+
+        def store_part(lines):
+            mask = below(width)
+            function = v.intrinsic(f"llvm.masked.store.{v.suffix}.p0", ir.VoidType(),
+                                   [v.type, vector_pointer, LANE, flags])
             for j in every:
-                with builder.if_then(builder.icmp_signed("<", ir.Constant(INT, j), columns)) if masked else _always():
-                    entry = builder.block
-                    with builder.if_then(shifted):
-                        added = builder.fadd(lines[j], v.broadcast(builder.load(v.at(shift, j))))
-                        adding = builder.block
-                    line = builder.phi(v.type)
-                    line.add_incoming(lines[j], entry)
-                    line.add_incoming(added, adding)
-                    place = v.at(target, builder.mul(ldt, ir.Constant(INT, j)))
-                    if masked:
-                        function = v.intrinsic(masked_store, ir.VoidType(), [v.type, vector_pointer, LANE, flags])
-                        builder.call(function, [line, builder.bitcast(place, vector_pointer), alignment, mask])
-                    else:
-                        v.store(line, place)
+                with builder.if_then(builder.icmp_signed("<", ir.Constant(INT, j), columns)):
+                    builder.call(function, [shifted_line(lines, j), builder.bitcast(places[j], vector_pointer),
+                                            alignment, mask])
 
         full = builder.and_(builder.and_(whole(rows), whole(columns)), whole(width))
         with builder.if_else(full) as (then, otherwise):
             with then:
-                store(flip([v.load(v.at(source, builder.mul(lds, ir.Constant(INT, i)))) for i in every]), False)
+                store_whole(flip([v.load(v.at(source, builder.mul(lds, ir.Constant(INT, i)))) for i in every]))
             with otherwise:
                 mask = below(columns)
                 nothing = ir.Constant(flags, [False] * v.lanes)
@@ -239,18 +266,8 @@ def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift):
                     place = builder.bitcast(v.at(source, builder.mul(lds, ir.Constant(INT, i))), vector_pointer)
                     here = builder.select(builder.icmp_signed("<", ir.Constant(INT, i), rows), mask, nothing)
                     lines.append(builder.call(function, [place, alignment, here, v.zero]))
-                store(flip(lines), True)
+                store_part(flip(lines))
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.void(source, integer, integer, integer, target, integer, integer, shift), generate
-
-
-class _always:
-    """A condition that holds, where a block may stand under `if_then`."""
-
-    def __enter__(self):
-        return None
-
-    def __exit__(self, *error):
-        return False
+    return types.void(source, integer, integer, integer, target, integer, integer, shift, types.boolean), generate

@@ -1,0 +1,41 @@
+"""Stores that go past the caches, for results that are larger than those: see `fastconv.backends.engine.PAST`."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastconv.backends.numba.isa import PAST
+from fastconv.backends.numba.tile import INT, Vectors
+
+
+@intrinsic
+def stream(typingctx, target, source, added, count):
+    """``target[j] = source[j] + added`` for `count` whole vectors, past the caches where `target` is aligned."""
+
+    def generate(context, builder, signature, args):
+        target, source, added, count = args
+        v = Vectors(context, builder, signature.args[0].dtype)
+        added = v.broadcast(added)
+        with builder.if_else(v.aligned([target])) as (then, otherwise):
+            for block, store in ((then, v.store_past), (otherwise, v.store)):
+                with block, cgutils.for_range(builder, count) as loop:
+                    place = builder.mul(loop.index, INT(v.lanes))
+                    store(builder.fadd(v.load(v.at(source, place)), added), v.at(target, place))
+        return context.get_dummy_value()
+
+    return types.void(target, source, source.dtype, types.int64), generate
+
+
+@intrinsic
+def drain(typingctx, past):
+    """Where results went `past` the caches: nothing is stored later before they are there for other threads too."""
+
+    def generate(context, builder, signature, args):
+        if PAST:
+            with builder.if_then(args[0]):
+                kind = ir.FunctionType(ir.VoidType(), [])
+                builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.sfence"), [])
+        return context.get_dummy_value()
+
+    return types.void(types.boolean), generate
