@@ -1,7 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """Planes taken apart into their phases, the positions that are equal modulo a step, and put together again.
 
-A dilated convolution of stride 1 is one without dilation on each phase. A work item is a plane (n, c).
+A dilated convolution of stride 1 is one without dilation on each phase, and a strided one is the sum of those of stride
+1 on the phases. A work item is a plane (n, c).
 """
 
 from cython cimport floating
@@ -10,11 +11,14 @@ from libc.string cimport memset
 
 
 cdef inline void split(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floating* like) noexcept nogil:
-    """Phase (i, j) of image n becomes image ``(n * down + i) * across + j``, with zeros where it is too short."""
+    """Take planes apart: a phase has zeros where it is too short.
+
+    Phase (i, j) of plane (n, c) becomes plane ``n * down * across * channels + (i * across + j) * phase + c * other``.
+    """
     cdef const floating* source = <const floating*>a[0]
     cdef floating* target = <floating*>a[1]
     cdef Py_ssize_t channels = a[2], height = a[3], width = a[4], down = a[5], across = a[6], top = a[7], left = a[8]
-    cdef Py_ssize_t rows = a[9], columns = a[10]
+    cdef Py_ssize_t rows = a[9], columns = a[10], phase = a[11], other = a[12]
     cdef Py_ssize_t plane, n, c, i, j, h, r, s, first, last
     cdef const floating* line
     cdef floating* out
@@ -22,7 +26,7 @@ cdef inline void split(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, float
         n, c = plane // channels, plane % channels
         for i in range(down):
             for j in range(across):
-                out = target + (((n * down + i) * across + j) * channels + c) * rows * columns
+                out = target + (n * down * across * channels + (i * across + j) * phase + c * other) * rows * columns
                 first = 1 if j < left else 0
                 last = max(first, min(columns, (width + left - j + across - 1) // across))
                 for r in range(rows):
@@ -45,7 +49,7 @@ cdef inline void join(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floati
     cdef const floating* source = <const floating*>a[0]
     cdef floating* target = <floating*>a[1]
     cdef Py_ssize_t channels = a[2], height = a[3], width = a[4], down = a[5], across = a[6], top = a[7], left = a[8]
-    cdef Py_ssize_t rows = a[9], columns = a[10]
+    cdef Py_ssize_t rows = a[9], columns = a[10], phase = a[11], other = a[12]
     cdef Py_ssize_t plane, n, c, i, j, h, r, s, first, last
     cdef const floating* start
     cdef floating* line
@@ -55,7 +59,8 @@ cdef inline void join(Py_ssize_t begin, Py_ssize_t end, const int64_t* a, floati
             i, r = (h + top) % down, (h + top) // down
             line = target + (plane * height + h) * width
             for j in range(across):
-                start = source + ((((n * down + i) * across + j) * channels + c) * rows + r) * columns
+                start = source + ((n * down * across * channels + (i * across + j) * phase + c * other) * rows
+                                  + r) * columns
                 first = 1 if j < left else 0
                 last = min(columns, (width + left - j + across - 1) // across)
                 for s in range(first, last):

@@ -15,7 +15,9 @@
 /* 1 / (2 a^2 (a^2 - b^2)): what the pair of points +a and -a is scaled by, b being the other pair's. */
 #define SCALE(a2, b2) ((float)(1 / (2.0 * (a2) * ((double)(a2) - (b2)))))
 
-enum { POINTS = 36, MAX_CHANNELS = 512, MAX_TILES = 128 };
+/* Rows of the weight gradient's products at a time are whole tiles of 4, 6 and 8: a tile adds to all of its rows, and
+ * those beyond would be the first of the next. */
+enum { POINTS = 36, MAX_CHANNELS = 480, MAX_TILES = 128 };
 
 /* The one-dimensional transforms. Each pairs the points +a and -a, which share their even and their odd half. */
 

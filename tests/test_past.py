@@ -1,4 +1,4 @@
-"""Results that are stored past the caches: the same bits as in them, whatever the alignment, and nothing beside them."""
+"""Results that are stored past the caches: the same bits as in them, however aligned, and nothing beside them."""
 
 import numpy as np
 import pytest

@@ -41,3 +41,44 @@ def test_volumes(engine, name):
     for result, of_torch in zip(found, (expected, *(leaf.grad for leaf in leaves)), strict=True):
         of_torch = of_torch.detach().numpy()
         assert np.abs(result - of_torch).max() <= 1e-5 * np.abs(of_torch).max()
+
+
+# x's shape, w's shape, stride, padding, dilation, groups; whether it is taken apart into phases first.
+PLANES = {
+    "more_channels_than_a_table": ((4, 530, 16, 16), (32, 530, 3, 3), 1, 1, 1, 1, False),
+    "2_taps": ((2, 48, 23, 20), (40, 48, 2, 2), 1, 1, 1, 1, False),
+    "2_taps_valid": ((3, 48, 21, 26), (48, 48, 2, 2), 1, 0, 1, 1, False),
+    "4_taps": ((2, 48, 23, 20), (40, 48, 4, 4), 1, 2, 1, 1, False),
+    "5_taps": ((2, 64, 19, 17), (64, 32, 5, 5), 1, 2, 1, 2, False),
+    "5_taps_valid": ((8, 16, 12, 12), (32, 16, 5, 5), 1, 0, 1, 1, False),
+    "5_taps_dilated": ((2, 32, 40, 41), (32, 32, 5, 5), 1, 4, 2, 1, True),
+    "strided_rest": ((4, 64, 40, 43), (128, 64, 4, 4), 2, 0, 1, 1, True),
+    "strided_4_taps": ((4, 64, 60, 61), (96, 64, 4, 4), 2, 1, 1, 1, True),
+    "strided_5_taps": ((8, 128, 48, 49), (128, 64, 5, 5), 2, 2, 1, 2, True),
+    "strided_7_taps": ((2, 32, 40, 41), (64, 32, 7, 7), 2, 3, 1, 1, True),
+    "strided_8_taps": ((2, 32, 40, 41), (64, 32, 8, 8), 2, 5, 1, 1, True),
+    "strided_9_taps": ((4, 160, 32, 32), (64, 160, 9, 9), 2, 4, 1, 1, True),
+    "stride_3": ((2, 64, 72, 71), (64, 64, 8, 8), 3, 3, 1, 1, True),
+}
+
+
+@pytest.mark.parametrize("name", PLANES)
+@pytest.mark.parametrize("engine", ["numba", "cython"])
+def test_planes(engine, name):
+    x_shape, w_shape, *options, is_apart = PLANES[name]
+    g = geometry.conv("conv2d", x_shape, w_shape, *options)
+    planners = (plan_winograd.forward, plan_winograd.backward_input, plan_winograd.backward_weight)
+    assert (plan_winograd.apart(g, 64) is not None) == is_apart
+    assert is_apart or all(planner(g, 64) for planner in planners)
+    rng = np.random.default_rng(7)
+    x, w, b = (rng.standard_normal(shape, np.float32) for shape in (x_shape, w_shape, w_shape[:1]))
+    leaves = [torch.from_numpy(a).double().requires_grad_() for a in (x, w, b)]
+    expected = torch.nn.functional.conv2d(*leaves, *options)
+    dy = rng.standard_normal(expected.shape, np.float32)
+    expected.backward(torch.from_numpy(dy).double())
+    with fastconv.use_backend(engine):
+        found = (functional.conv2d(x, w, b, *options), grad.conv2d_input(x.shape, w, dy, *options),
+                 *grad.conv2d_parameters(x, w.shape, dy, *options))
+    for result, of_torch in zip(found, (expected, *(leaf.grad for leaf in leaves)), strict=True):
+        of_torch = of_torch.detach().numpy()
+        assert np.abs(result - of_torch).max() <= 1e-5 * np.abs(of_torch).max()

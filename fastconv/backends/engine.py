@@ -72,32 +72,35 @@ class Engine:
         ``address(array)`` is the address of the first element of an array, a Workspace or a Table, and 0 for None.
     pairs : bool
         Whether there is the kernel ``multiply_pair``.
+    kernels : tuple of int
+        Taps across and down of the kernels that the Winograd transforms are made for.
     """
 
-    def __init__(self, run, tile_bytes, address, pairs=False):
+    def __init__(self, run, tile_bytes, address, pairs=False, kernels=(3,)):
         self.run = run
-        self.pairs = pairs
+        self.pairs, self.kernels = pairs, kernels
         self.tile_bytes = tile_bytes
         self.address = address
 
     def conv_forward(self, x, w, bias, y, g):
         apart = self._winograd(plan_winograd.apart, g, x)
         if apart is not None:
-            out, form = self._space(apart.y.elements, y.dtype), self._winograd(plan_winograd.forward, apart.inner, x)
-            self._multiply_winograd(self._split(x, apart.x), w, bias, out, form, g)
+            form, out = self._winograd(plan_winograd.forward, apart.inner, x), self._whole(y, apart.y)
+            self._multiply_winograd(self._split(x, apart.x), self._split(w, apart.w), bias, out, form, g)
             return self._join(out, y, apart.y)
         form = self._winograd(plan_winograd.forward, g, x)
         if form is not None:
             return self._multiply_winograd(x, w, bias, y, form, g)
-        planes, products = plan.forward(g, self._width(x))
+        planes, products, whole = plan.forward(g, self._width(x))
+        if not whole:
+            y[...] = 0 if bias is None else bias.reshape(-1, 1, 1, 1)
         self._multiply(self._pad(x, planes), w, bias, y, products, g)
 
     def conv_backward_input(self, dy, w, dx, g):
         apart = self._winograd(plan_winograd.apart, g, dy)
         if apart is not None:
-            out = self._space(apart.x.elements, dx.dtype)
-            form = self._winograd(plan_winograd.backward_input, apart.inner, dy)
-            self._multiply_winograd(self._split(dy, apart.y), w, None, out, form, g)
+            form, out = self._winograd(plan_winograd.backward_input, apart.inner, dy), self._whole(dx, apart.x)
+            self._multiply_winograd(self._split(dy, apart.y), self._split(w, apart.w), None, out, form, g)
             return self._join(out, dx, apart.x)
         form = self._winograd(plan_winograd.backward_input, g, dy)
         if form is not None:
@@ -177,14 +180,22 @@ class Engine:
         """The Winograd plan of a pass, or None where type, the precision asked for or its cost speaks against it."""
         if array.dtype != np.float32 or precision.get_float32_precision() == "highest":
             return None
-        return planner(g, self._width(array))
+        return planner(g, self._width(array), self.kernels)
+
+    def _whole(self, planes, phases):
+        """Where a result goes that is then joined to `planes`, or those themselves where there are no phases."""
+        return planes if phases is None else self._space(phases.elements, planes.dtype)
 
     def _split(self, planes, phases):
+        if phases is None:
+            return planes
         out = self._space(phases.elements, planes.dtype)
         self._do("split", phases.images * phases.channels, (planes, out), phases.args, planes.dtype, phases.elements)
         return out
 
     def _join(self, source, planes, phases):
+        if phases is None:
+            return
         self._do("join", phases.images * phases.channels, (source, planes), phases.args, planes.dtype,
                  phases.elements)
 
@@ -193,7 +204,7 @@ class Engine:
         if not form.fused:
             packed, weights = weights, self._space(form.weights, w.dtype)
             self._do("winograd_weights", panels.groups * panels.blocks * form.steps, (packed, weights),
-                     (form.steps, panels.width, form.flipped, form.weight_point), w.dtype, form.weights)
+                     (form.steps, panels.width, form.flipped, form.weight_point, form.kernel), w.dtype, form.weights)
         parts = min(threads.get_num_threads(), form.items)
         work = self._space(parts * form.sections[-1], w.dtype)
         self._do("winograd", form.items, (source, weights, bias, out, form.col_a, form.col_b, work),
@@ -203,13 +214,19 @@ class Engine:
         apart = self._winograd(plan_winograd.apart, g, x)
         form = self._winograd(plan_winograd.backward_weight, g if apart is None else apart.inner, x)
         if form is not None:
-            out, source, grads = self._parts(form, dw), x, dy
+            source, grads, whole = x, dy, dw
             if apart is not None:
                 source, grads = self._split(x, apart.x), self._split(dy, apart.y)
+                whole = self._whole(dw, apart.w)
+            out = self._parts(form, whole)
             parts = min(threads.get_num_threads(), form.items)
             work = self._space(parts * form.sections[-1], x.dtype)
             self._do("winograd_gradient", form.items, (source, grads, out, form.rows, work), form.args(parts), x.dtype,
                      g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
+            if out is not whole:
+                self._add_up(out, form.splits, whole)
+            if whole is not dw:
+                self._join(whole, dw, apart.w)
             if db is not None:
                 self._sum_planes(dy, db, g)
         else:
@@ -221,8 +238,8 @@ class Engine:
                      g.multiply_adds // MULTIPLY_ADDS)
             if db is not None:
                 self._add_up(sums, g.n, db)
-        if out is not dw:
-            self._add_up(out, form.splits, dw)
+            if out is not dw:
+                self._add_up(out, form.splits, dw)
 
     def _parts(self, form, dw):
         """Where the weight gradient goes: to `dw`, or to the parts of a split reduction."""

@@ -21,8 +21,9 @@ class FewChannels(Engine):
         (length of the sums, vectors) of the kernels that keep their operands in registers.
     """
 
-    def __init__(self, run, tile_bytes, address, vector_bytes, dots, slides=(), slide_dots=(), fans=(), pairs=False):
-        super().__init__(run, tile_bytes, address, pairs)
+    def __init__(self, run, tile_bytes, address, vector_bytes, dots, slides=(), slide_dots=(), fans=(), pairs=False,
+                 kernels=(3,)):
+        super().__init__(run, tile_bytes, address, pairs, kernels)
         self.fans = fans
         self.vector_bytes, self.dots, self.slides, self.slide_dots = vector_bytes, dots, slides, slide_dots
 

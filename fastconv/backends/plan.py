@@ -243,20 +243,58 @@ def taps(g):
 
 
 @lru_cache(maxsize=512)
-def forward(g, width):
-    """(Planes, [Batch of one]) of the forward pass; `width` is the number of columns NR of a tile."""
+def forward(g, width, clip=True):
+    """(Planes, [Batch], whether it writes every element) of the forward pass; a tile has NR = `width` columns.
+
+    One product on padded planes, or with `clip` perhaps several on the input as it is, that meet no padding.
+    """
     planes = _input_planes(g)
+    axes = [[(0, count, [(r, r * step) for r in range(kernel)])]
+            for count, kernel, step in zip(g.output, g.kernel, g.dilation, strict=True)]
+    if clip and planes.copy:
+        clipped = [_inside(*axis) for axis in zip(g.output, g.kernel, g.input, g.stride, g.padding, g.dilation,
+                                                  strict=True)]
+        here, there = _cycles(g, axes) + planes.elements / 4, _cycles(g, clipped) + prod(g.y_shape) / 4
+        if prod(map(len, clipped)) <= MOST and there < here:
+            planes, axes = Planes(g.n * g.c, g.input, (0, 0, 0), g.input), clipped
     strides, plane = strides_of(planes.padded), prod(planes.padded)
-    channels, filters = g.c // g.groups, g.k // g.groups
-    shifts = [_dot([t * d for t, d in zip(tap, g.dilation, strict=True)], strides) for tap in _taps(g.kernel)]
-    col_a = table([c * plane + shift for c in range(channels) for shift in shifts])
-    depth = len(col_a)
+    channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
+    depth, out, out_strides = channels * taps, prod(g.output), strides_of(g.output)
     panels = Panels(g.groups, filters, 1, depth, filters * depth, 0, depth, width)
-    out = prod(g.output)
-    result = Product(panels, g.n, g.groups, g.output, g.c * plane, channels * plane,
-                     tuple(s * t for s, t in zip(g.stride, strides, strict=True)), col_a,
-                     table(range(0, depth * width, width)), filters, g.k * out, out, strides_of(g.output), 0)
-    return planes, [Batch((result,))]
+    products = []
+    for part in product(*axes):
+        # The first position's taps, and that position's element of the first one: offsets count from there.
+        found = [list(inside) for _, _, inside in part]
+        if not all(found):
+            continue
+        tapped = [(_dot([r for r, _ in tap], strides_of(g.kernel)), _dot([s for _, s in tap], strides))
+                  for tap in product(*found)]
+        col_a = table([c * plane + shift for c in range(channels) for _, shift in tapped])
+        col_b = table([(c * taps + r) * width for c in range(channels) for r, _ in tapped])
+        products.append(Product(panels, g.n, g.groups, tuple(count for _, count, _ in part), g.c * plane,
+                                channels * plane, tuple(s * t for s, t in zip(g.stride, strides, strict=True)), col_a,
+                                col_b, filters, g.k * out, out, out_strides,
+                                _dot([first for first, _, _ in part], out_strides)))
+    written = sum(prod(part.positions) for part in products)
+    return planes, [Batch(tuple(products))] if products else [], written == out
+
+
+def _inside(count, kernel, size, stride, padding, dilation):
+    """[(first position, number of positions, [(tap, element of the first position's tap)])] that meet no padding.
+
+    Positions that meet padding alone are left out.
+    """
+    result, begun = [], 0
+    while begun < count:
+        inside = [r for r in range(kernel) if 0 <= begun * stride - padding[0] + r * dilation < size]
+        done = begun + 1
+        while done < count and inside == [r for r in range(kernel)
+                                          if 0 <= done * stride - padding[0] + r * dilation < size]:
+            done += 1
+        if inside:
+            result.append((begun, done - begun, [(r, begun * stride - padding[0] + r * dilation) for r in inside]))
+        begun = done
+    return result
 
 
 @lru_cache(maxsize=512)
@@ -349,17 +387,17 @@ def _clip(phases, stride, size):
 
 
 def _cycles(g, axes):
-    """Estimate of the cycles of the input gradient's products: tiles of 6 rows, 32 multiply-adds a cycle."""
-    phases = list(product(*axes))
-    steps = sum(-(-g.n * prod(count for _, count, _ in phase) // 6) * 6 * prod(len(found) for _, _, found in phase)
-                for phase in phases)
-    return steps * g.k * g.c / g.groups / 32 + CALL * len(phases)
+    """Estimate of the cycles of products: tiles of 6 rows, 32 multiply-adds a cycle."""
+    parts = list(product(*axes))
+    steps = sum(-(-g.n * prod(count for _, count, _ in part) // 6) * 6 * prod(len(found) for _, _, found in part)
+                for part in parts)
+    return steps * g.k * g.c / g.groups / 32 + CALL * len(parts)
 
 
 @lru_cache(maxsize=512)
 def backward_weight(g, width):
     """(Planes, WeightProduct, whose panels are those of dy) of the weight gradient."""
-    planes, [batch] = forward(g, width)
+    planes, [batch], _ = forward(g, width, clip=False)
     [ahead] = batch.products
     filters, length = g.k // g.groups, prod(g.output)
     panels = Panels(g.n * g.groups, filters, 1, length, filters * length, 0, length, width)

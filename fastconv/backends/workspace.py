@@ -82,13 +82,15 @@ class Workspace:
     Attributes
     ----------
     address : int
+    size : int
+    dtype : dtype
     nbytes : int
     """
 
-    __slots__ = ("_bytes", "_piece", "address", "nbytes")
+    __slots__ = ("_bytes", "_piece", "address", "dtype", "nbytes", "size")
 
     def __init__(self, size, dtype, address):
-        self.nbytes = size * dtype.itemsize
+        self.size, self.dtype, self.nbytes = size, dtype, size * dtype.itemsize
         self._bytes = self.nbytes + LINE
         self._piece = _pool.take(self._bytes) if self._bytes >= LEAST else None
         if self._piece is None:

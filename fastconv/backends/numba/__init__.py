@@ -46,6 +46,7 @@ from fastconv.backends.numba.elementwise import (  # noqa: F401
 )
 from fastconv.backends.numba.embedding import embedding_weight  # noqa: F401
 from fastconv.backends.numba.softmax import log_softmax, log_softmax_input, softmax, softmax_input  # noqa: F401
+from fastconv.backends.plan_winograd import KERNELS
 
 if jit.disabled():
     raise BackendUnavailable("backend 'numba' cannot run here: NUMBA_DISABLE_JIT is set, and its tiles exist only as "
@@ -98,7 +99,7 @@ class _Numba(_Planes, FewChannels):
 
 
 _contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS, dot.SLIDES,
-                   dot.SLIDE_DOTS, tuple(fan.FANS.items()), pairs=True)
+                   dot.SLIDE_DOTS, tuple(fan.FANS.items()), pairs=True, kernels=KERNELS)
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight

@@ -236,6 +236,19 @@ def _multiply(begin, end, a, entry, like):
                         transpose(shift(c, (n * here + i) * panel_width + j), panel_width, size, min(size, wide - j),
                                   shift(target, place[n * here + i] + j * out_column), out_column,
                                   min(size, here - i), offset(a[2], group * columns + column + j, like), past)
+        elif out_q == 1 and 2 * width >= size:
+            # A row of positions after the other, in whole vectors, of which the last one overlaps.
+            q, i = item % product[20] * product[21] % width, 0
+            while i < rows:
+                length = min(width - q, rows - i)
+                for next_ in range(0, length, size):
+                    s = min(next_, max(0, length - size))
+                    for j in range(0, wide, size):
+                        transpose(shift(c, (i + s) * panel_width + j), panel_width, size, min(size, wide - j),
+                                  shift(target, place[i + s] + j * out_column), out_column, min(size, length - s),
+                                  offset(a[2], group * columns + column + j, like), False)
+                i += length
+                q = 0
         else:
             # Through a turned block: reading c down its columns instead costs twice the time of these stores.
             for i in range(0, rows, size):

@@ -1,12 +1,15 @@
-"""Winograd F(4 x 4, 3 x 3): 36 multiplications for 16 outputs of a 3 x 3 convolution, in place of 144.
+"""Winograd F(M x M, R x R) with M + R = 7: for 3 x 3 kernels, 36 multiplications for 16 outputs in place of 144.
 
-A 6 x 6 tile of the input, the kernel, and the tile of 4 x 4 outputs are each carried to 36 points, where convolution
+A 6 x 6 tile of the input, the kernel, and the tile of M x M outputs are each carried to 36 points, where convolution
 is multiplication, so that the sum over channels becomes 36 products of matrices (`tile` again)::
 
     y = A^T [ sum over c of (G w G^T) * (B^T x B) ] A
 
-The weight gradient is F(3 x 3, 4 x 4) with the same B: the tile of dy takes the part of the kernel. All transforms
+The weight gradient is F(R x R, M x M) with the same B: the tile of dy takes the part of the kernel. All transforms
 work on vectors of channels, so planes are first turned, in registers, from (channel, position) to (position, channel).
+
+Six points serve kernels of 2 x 2 to 5 x 5 taps. What a kernel's taps or a tile's outputs are multiplied with are powers
+of the points, from the same place on: `spread` and `gather` of as many elements.
 
 The points are 0, +-11/16, +-11/8 and infinity. The customary 0, +-1, +-2 lose 4 times as much: 5.9e-6 against 1.5e-6 of
 the largest output at 64 channels, 9.2e-6 against 2.5e-6 at 256. Good points lie near 1 on either side of it, which
@@ -27,9 +30,16 @@ from fastconv.backends.numba.tile import Vectors, lanes, transpose
 from fastconv.backends.numba.vector import number
 
 P, Q = 11 / 16, 11 / 8
+# Rows of the weight gradient's products at a time: whole tiles of 6 and of 8, since a tile adds to all of its rows, and
+# those beyond would be the first of the next.
+TOGETHER = 480
+TABLE = TOGETHER + 16
 P2, Q2 = P * P, Q * Q
 
-INPUT, WEIGHT, OUTPUT, GRAD_OUTPUT, GRAD_WEIGHT = range(5)
+# Transforms of tiles, by the elements along an axis: of the input, and those of 2 to 5 to the points and back.
+INPUT = 0
+SPREAD_2, SPREAD_3, SPREAD_4, SPREAD_5 = 2, 3, 4, 5
+GATHER_2, GATHER_3, GATHER_4, GATHER_5 = 12, 13, 14, 15
 
 
 class _Lines:
@@ -58,41 +68,33 @@ class _Lines:
                 self.times(Q, odd_q, even_q), self.times(-Q, odd_q, even_q),
                 self.times(P2 * Q2, d[1], self.times(-(P2 + Q2), d[3], d[5]))]
 
-    def weight(self, g):
-        """G g: 3 to 6."""
+    def spread(self, g):
+        """G g: 2 to 5 elements to 6, the values at the points of the polynomial that has them as coefficients."""
         pairs = []
         for point, scale in ((P, 1 / (2 * P2 * (P2 - Q2))), (Q, 1 / (2 * Q2 * (Q2 - P2)))):
-            even = self.times(scale * point * point, g[2], self.times(scale, g[0]))
-            pairs += [self.times(scale * point, g[1], even), self.times(-scale * point, g[1], even)]
-        return [self.times(1 / (P2 * Q2), g[0]), *pairs, g[2]]
+            even, odd = self._powers(point, scale, g, 0), g[1]
+            if len(g) < 4:
+                pairs += [self.times(scale * point, odd, even), self.times(-scale * point, odd, even)]
+            else:
+                odd = self._powers(point, scale, g, 1)
+                pairs += [self.add(even, odd), self.subtract(even, odd)]
+        return [self.times(1 / (P2 * Q2), g[0]), *pairs, g[-1]]
 
-    def grad_output(self, d):
-        """G d of the weight gradient: 4 to 6."""
-        pairs = []
-        for point, scale in ((P, 1 / (2 * P2 * (P2 - Q2))), (Q, 1 / (2 * Q2 * (Q2 - P2)))):
-            even = self.times(scale * point**2, d[2], self.times(scale, d[0]))
-            odd = self.times(scale * point**3, d[3], self.times(scale * point, d[1]))
-            pairs += [self.add(even, odd), self.subtract(even, odd)]
-        return [self.times(1 / (P2 * Q2), d[0]), *pairs, d[3]]
+    def _powers(self, point, scale, g, first):
+        total = None
+        for i in range(first, len(g), 2):
+            total = self.times(scale * point**i, g[i], total)
+        return total
 
-    def output(self, m):
-        """A^T m: 6 to 4."""
-        sum_p, sum_q = self.add(m[1], m[2]), self.add(m[3], m[4])
-        less_p, less_q = self.subtract(m[1], m[2]), self.subtract(m[3], m[4])
-        return [self.add(self.add(m[0], sum_p), sum_q), self.times(P, less_p, self.times(Q, less_q)),
-                self.times(P2, sum_p, self.times(Q2, sum_q)),
-                self.times(P * P2, less_p, self.times(Q * Q2, less_q, m[5]))]
-
-    def grad_weight(self, m):
-        """A^T m of the weight gradient: 6 to 3."""
-        sum_p, sum_q = self.add(m[1], m[2]), self.add(m[3], m[4])
-        less_p, less_q = self.subtract(m[1], m[2]), self.subtract(m[3], m[4])
-        return [self.add(self.add(m[0], sum_p), sum_q), self.times(P, less_p, self.times(Q, less_q)),
-                self.times(P2, sum_p, self.times(Q2, sum_q, m[5]))]
-
-
-_SIZES = {INPUT: (6, "input"), WEIGHT: (3, "weight"), OUTPUT: (6, "output"), GRAD_OUTPUT: (4, "grad_output"),
-          GRAD_WEIGHT: (6, "grad_weight")}
+    def gather(self, m, count):
+        """A^T m: 6 to 2 to 5."""
+        sums = self.add(m[1], m[2]), self.add(m[3], m[4])
+        lesses = self.subtract(m[1], m[2]), self.subtract(m[3], m[4])
+        found = [self.add(self.add(m[0], sums[0]), sums[1])]
+        for i in range(1, count):
+            of_p, of_q = lesses if i % 2 else sums
+            found.append(self.times(P**i, of_p, self.times(Q**i, of_q, m[5] if i == count - 1 else None)))
+        return found
 
 
 @intrinsic
@@ -100,12 +102,18 @@ def transform(typingctx, kind, source, row, column, target, row_out, column_out)
     """Transform one square tile of vectors: `kind` (a literal) names the transform, the rest where its vectors lie."""
     if not isinstance(kind, types.IntegerLiteral):
         return None
-    size, name = _SIZES[kind.literal_value]
+    kind_ = kind.literal_value
+    size = kind_ if INPUT < kind_ < GATHER_2 else 6
 
     def generate(context, builder, signature, args):
         _, source, row, column, target, row_out, column_out = args
         v = Vectors(context, builder, signature.args[1].dtype)
-        line = getattr(_Lines(v), name)
+        lines = _Lines(v)
+
+        def line(values):
+            if kind_ == INPUT:
+                return lines.input(values)
+            return lines.spread(values) if kind_ < GATHER_2 else lines.gather(values, kind_ - 10)
 
         def at(base, i, j, row, column):
             return v.at(base, builder.add(builder.mul(row, ir.Constant(row.type, i)),
@@ -121,18 +129,44 @@ def transform(typingctx, kind, source, row, column, target, row_out, column_out)
     return types.void(kind, source, integer, integer, target, integer, integer), generate
 
 
+@helper
+def spread_tile(size, source, row, column, target, point):
+    """Carry `size` x `size` vectors to the points."""
+    if size == 2:
+        transform(SPREAD_2, source, row, column, target, 6 * point, point)
+    elif size == 3:
+        transform(SPREAD_3, source, row, column, target, 6 * point, point)
+    elif size == 4:
+        transform(SPREAD_4, source, row, column, target, 6 * point, point)
+    else:
+        transform(SPREAD_5, source, row, column, target, 6 * point, point)
+
+
+@helper
+def gather_tile(size, source, point, target, row, column):
+    """Carry the vectors at the points to `size` x `size`."""
+    if size == 2:
+        transform(GATHER_2, source, 6 * point, point, target, row, column)
+    elif size == 3:
+        transform(GATHER_3, source, 6 * point, point, target, row, column)
+    elif size == 4:
+        transform(GATHER_4, source, 6 * point, point, target, row, column)
+    else:
+        transform(GATHER_5, source, 6 * point, point, target, row, column)
+
+
 @range_kernel
 def transform_weights(begin, end, a, like):
-    """From panels of (c, 3 x 3) steps to panels of c steps at each of the 36 points; a work item is a (panel, c)."""
+    """From panels of (c, R x R) steps to panels of c steps at each of the 36 points; a work item is a (panel, c)."""
     panels, out = pointer(a[0], like), pointer(a[1], like)
-    depth, width, flipped = a[2], a[3], a[4]
-    step, point = (-width if flipped else width), a[5]
+    depth, width, flipped, kernel = a[2], a[3], a[4], a[6]
+    step, point, taps = (-width if flipped else width), a[5], kernel * kernel
     for item in range(begin, end):
         panel, c = item // depth, item % depth
-        source = shift(panels, (item * 9 + (8 if flipped else 0)) * width)
+        source = shift(panels, (item * taps + (taps - 1 if flipped else 0)) * width)
         target = shift(out, panel * 36 * point + c * width)
         for j in range(0, width, lanes(like)):
-            transform(WEIGHT, shift(source, j), 3 * step, step, shift(target, j), 6 * point, point)
+            spread_tile(kernel, shift(source, j), kernel * step, step, shift(target, j), point)
 
 
 @helper
@@ -169,11 +203,11 @@ def turn(source, room, plane, channels, height, width, top, left, rows, columns,
 
 
 @helper
-def spread(kind, tile_size, step, source, room, plane, channels, height, width, top, left, tile_rows, tile_columns,
-           slab, target, point, pitch, like):
+def spread(tile_size, step, source, room, plane, channels, height, width, top, left, tile_rows, tile_columns, slab,
+           target, point, pitch, like):
     """Carry the tiles of a window of all its channels to the 36 points, ``target[point][tile][channel]``.
 
-    From the source there are `room` elements to the end of its array.
+    Tiles of 6 x 6 are those of the input. From the source there are `room` elements to the end of its array.
     """
     size = lanes(like)
     rows, columns = step * tile_rows + tile_size - step, step * tile_columns + tile_size - step
@@ -184,10 +218,10 @@ def spread(kind, tile_size, step, source, room, plane, channels, height, width, 
             for j in range(tile_columns):
                 place = shift(target, (i * tile_columns + j) * pitch + c)
                 from_ = shift(slab, (i * step * columns + j * step) * size)
-                if kind == INPUT:
+                if tile_size == 6:
                     transform(INPUT, from_, columns * size, size, place, 6 * point, point)
                 else:
-                    transform(GRAD_OUTPUT, from_, columns * size, size, place, 6 * point, point)
+                    spread_tile(tile_size, from_, columns * size, size, place, point)
 
 
 @helper
@@ -201,14 +235,17 @@ def clear(target, point, pitch, tiles, channels):
 
 
 @helper
-def spread_volume(source, room, channels, depth, first, taps, step, height, width, top, left, tile_rows, tile_columns,
-                  slab, target, point, pitch, like):
-    """`spread` the slices `first`, `first` + `step`, ... of a volume's channels, slice after slice; zeros outside."""
+def spread_volume(source, room, channels, depth, first, taps, step, between, height, width, top, left, tile_rows,
+                  tile_columns, slab, target, point, pitch, like):
+    """`spread` the slices `first`, `first` + `step`, ... of a volume's channels, slice after slice; zeros outside.
+
+    From a tile to the next there are `between` elements.
+    """
     plane, each = height * width, pitch // taps
     for t in range(taps):
         d = first + t * step
         if 0 <= d < depth:
-            spread(INPUT, 6, 4, shift(source, d * plane), room - d * plane, depth * plane, channels, height, width, top,
+            spread(6, between, shift(source, d * plane), room - d * plane, depth * plane, channels, height, width, top,
                    left, tile_rows, tile_columns, slab, shift(target, t * each), point, pitch, like)
         else:
             clear(shift(target, t * each), point, pitch, tile_rows * tile_columns, each)
@@ -230,7 +267,8 @@ def multiply(begin, end, a, like):
     outputs_at, work_size, parts, count, weight_point = a[30], a[31], a[32], a[33], a[34]
     fused, flipped, own_at = a[35] != 0, a[36], a[37]
     taps, depth, out_depth, front, stride_d, step_d = a[38], a[39], a[40], a[41], a[42], a[43]
-    past = a[44] != 0
+    kernel, past = a[44], a[45] != 0
+    tile, kernel_taps = 7 - kernel, kernel * kernel
     steps = channels * taps
     step = -panel_width if flipped else panel_width
     # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
@@ -255,12 +293,12 @@ def multiply(begin, end, a, like):
         tiles = here * rows * columns
         # Rows of results lie one behind the other where a block has whole ones: then they are turned as one.
         whole = columns == tiles_w
-        line = out_width if whole else 4 * columns
+        line = out_width if whole else tile * columns
         for n in range(here):
             volume, o = (image + n) // out_depth, (image + n) % out_depth
             start = (volume * groups + group) * channels * depth * plane
             spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, taps, step_d,
-                          height, width, 4 * tile_h - top, 4 * tile_w - left, rows, columns, slab,
+                          tile, height, width, tile * tile_h - top, tile * tile_w - left, rows, columns, slab,
                           shift(points, n * rows * columns * pitch), point, pitch, like)
         for i in range(tiles):
             row[i] = i * pitch
@@ -269,7 +307,7 @@ def multiply(begin, end, a, like):
         for block in range(first_panel, min(first_panel + run, panel_count)):
             column = block * panel_width
             wide = min(filters - column, panel_width)
-            panel = shift(panels, (group * panel_count + block) * (steps * 9 * panel_width if fused
+            panel = shift(panels, (group * panel_count + block) * (steps * kernel_taps * panel_width if fused
                                                                    else 36 * weight_point))
             for c in range(0, steps, chunk):
                 some = min(chunk, steps - c)
@@ -277,10 +315,11 @@ def multiply(begin, end, a, like):
                 if fused:
                     weights = own
                     for i in range(some):
-                        start = shift(panel, ((c + i) * 9 + (8 if flipped else 0)) * panel_width)
+                        first = (c + i) * kernel_taps + (kernel_taps - 1 if flipped else 0)
+                        start = shift(panel, first * panel_width)
                         for j in range(0, wide, size):
-                            transform(WEIGHT, shift(start, j), 3 * step, step, shift(own, i * panel_width + j),
-                                      6 * weight_point, weight_point)
+                            spread_tile(kernel, shift(start, j), kernel * step, step, shift(own, i * panel_width + j),
+                                        weight_point)
                 for xi in range(36):
                     multiply_block(tiles, wide, some, shift(points, xi * point), row, shift(col_a, c),
                                    shift(weights, xi * weight_point), col_b, shift(products, xi * product_point),
@@ -293,10 +332,10 @@ def multiply(begin, end, a, like):
                     for j in range(columns - 1, -1, -1):
                         place = ((n * rows + i) * columns + j) * panel_width
                         for k in range(0, wide, size):
-                            transform(OUTPUT, shift(products, place + k), 6 * product_point, product_point,
-                                      shift(outputs, 4 * j * panel_width + k), line * panel_width, panel_width)
-                    p, q = 4 * (tile_h + i), 4 * tile_w
-                    lines = min(4, out_height - p)
+                            gather_tile(tile, shift(products, place + k), product_point,
+                                        shift(outputs, tile * j * panel_width + k), line * panel_width, panel_width)
+                    p, q = tile * (tile_h + i), tile * tile_w
+                    lines = min(tile, out_height - p)
                     for r in range(0, lines, lines if whole else 1):
                         length = lines * out_width if whole else min(line, out_width - q)
                         for next_ in range(0, length, size):
@@ -321,12 +360,14 @@ def multiply_weight(begin, end, a, like):
     points_at, grads_at, grad_point, products_at = a[26], a[27], a[28], a[29]
     work_size, parts, count = a[30], a[31], a[32]
     taps, depth, out_depth, front, stride_d, step_d = a[33], a[34], a[35], a[36], a[37], a[38]
+    kernel = a[39]
+    tile, kernel_taps = 7 - kernel, kernel * kernel
     steps = channels * taps
     work = shift(pointer(a[4], like), (begin * parts + count - 1) // count * work_size)
     slab, points, grad_points = work, shift(work, points_at), shift(work, grads_at)
     products = shift(work, products_at)
     size = lanes(like)
-    rows, col_a, col_b = stack(16 + 512, ints(0)), stack(128, ints(0)), stack(128, ints(0))
+    rows, col_a, col_b = stack(TABLE, ints(0)), stack(128, ints(0)), stack(128, ints(0))
     panel_count = (filters + panel_width - 1) // panel_width
     runs = (panel_count + run - 1) // run
     blocks_h, blocks_w = (tiles_h + block_h - 1) // block_h, (tiles_w + block_w - 1) // block_w
@@ -354,19 +395,19 @@ def multiply_weight(begin, end, a, like):
                 volume, o = (image + n) // out_depth, (image + n) % out_depth
                 start = (volume * groups + group) * channels * depth * plane
                 spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, taps,
-                              step_d, height, width, 4 * tile_h - top, 4 * tile_w - left, tile_rows, tile_columns,
-                              slab, shift(points, n * each * pitch), point, pitch, like)
+                              step_d, tile, height, width, tile * tile_h - top, tile * tile_w - left, tile_rows,
+                              tile_columns, slab, shift(points, n * each * pitch), point, pitch, like)
                 start = (((volume * groups + group) * filters + first_filter) * out_depth + o) * out_plane
-                spread(GRAD_OUTPUT, 4, 4, shift(grads, start), grads_size - start, out_depth * out_plane, wide_run,
-                       out_height, out_width, 4 * tile_h, 4 * tile_w, tile_rows, tile_columns, slab,
+                spread(tile, tile, shift(grads, start), grads_size - start, out_depth * out_plane, wide_run,
+                       out_height, out_width, tile * tile_h, tile * tile_w, tile_rows, tile_columns, slab,
                        shift(grad_points, n * each * pitch_run), grad_point, pitch_run, like)
             for i in range(tiles):
                 col_a[i], col_b[i] = i * pitch, i * pitch_run
             for xi in range(36):
                 for panel in range(last_panel - first_panel):
                     wide = min(panel_width, wide_run - panel * panel_width)
-                    for c in range(0, steps, 512):
-                        some = min(512, steps - c)
+                    for c in range(0, steps, TOGETHER):
+                        some = min(TOGETHER, steps - c)
                         for i in range(some):
                             rows[i] = natural[c + i]
                         for i in range(some, some + 16):
@@ -376,17 +417,18 @@ def multiply_weight(begin, end, a, like):
                                        shift(products, xi * product_point + c * pitch_run + panel * panel_width),
                                        pitch_run, block > begun, like)
         # The slab is free now: gradients of 16 steps at a time, as (step, tap) rows of `pitch_run` filters.
-        target = shift(out, ((split * groups + group) * filters + first_filter) * steps * 9)
+        target = shift(out, ((split * groups + group) * filters + first_filter) * steps * kernel_taps)
         for c in range(0, steps, 16):
             some = min(16, steps - c)
             for i in range(some):
                 for k in range(0, wide_run, size):
-                    transform(GRAD_WEIGHT, shift(products, (c + i) * pitch_run + k), 6 * product_point, product_point,
-                              shift(slab, 9 * i * pitch_run + k), 3 * pitch_run, pitch_run)
-            for i in range(0, 9 * some, size):
+                    gather_tile(kernel, shift(products, (c + i) * pitch_run + k), product_point,
+                                shift(slab, kernel_taps * i * pitch_run + k), kernel * pitch_run, pitch_run)
+            for i in range(0, kernel_taps * some, size):
                 for k in range(0, wide_run, size):
                     transpose(shift(slab, i * pitch_run + k), pitch_run, size, min(size, wide_run - k),
-                              shift(target, k * steps * 9 + c * 9 + i), steps * 9, min(size, 9 * some - i),
+                              shift(target, k * steps * kernel_taps + c * kernel_taps + i), steps * kernel_taps,
+                              min(size, kernel_taps * some - i),
                               nothing, False)
 
 
