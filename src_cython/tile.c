@@ -132,6 +132,11 @@
 #define LOW_LANE(j, S) ((j) & S ? LANES + (j) - S : (j))
 #define HIGH_LANE(j, S) ((j) & S ? LANES + (j) : (j) + S)
 #define OWN_LANE(j, S) (j)
+/* Lanes of two vectors: every other one, and their halves joined again. */
+#define EVEN_OF(j, S) (2 * (j))
+#define ODD_OF(j, S) (2 * (j) + 1)
+#define LOWER_OF(j, S) ((j) / 2 + ((j) % 2) * LANES)
+#define UPPER_OF(j, S) (LANES / 2 + (j) / 2 + ((j) % 2) * LANES)
 #define EACH_2(lane, j, S) lane(j, S), lane(j + 1, S)
 #define EACH_4(lane, j, S) EACH_2(lane, j, S), EACH_2(lane, j + 2, S)
 #define EACH_8(lane, j, S) EACH_4(lane, j, S), EACH_4(lane, j + 4, S)
@@ -148,6 +153,8 @@ enum { SUMS = 64 }; /* running sums of sum_planes */
 #include "winograd_kernels.h"
 #include "window_kernels.h"
 #if defined(__GNUC__)
+#include "copies_kernels.h"
+#include "slide_kernels.h"
 #include "rows_kernels.h"
 #endif
 #undef ELEMENT
@@ -164,6 +171,8 @@ enum { SUMS = 64 }; /* running sums of sum_planes */
 #include "tile_kernels.h"
 #include "window_kernels.h"
 #if defined(__GNUC__)
+#include "copies_kernels.h"
+#include "slide_kernels.h"
 #include "rows_kernels.h"
 #endif
 

@@ -55,8 +55,8 @@ def _contract_of_tiles():
     tile, vector = _engine.tile_bytes(), _engine.vector_bytes()
     if vector == 0:
         return Engine(_run, tile, _engine.address)
-    # What src_cython/rows_kernels.h has code for. Kernels that slide read their margins under masks, which only the
-    # vectors of AVX have.
+    # What rows_kernels.h and slide_kernels.h in src_cython have code for. Kernels that slide read their margins under
+    # masks, which only the vectors of AVX have.
     vectors = tile // vector
     dots = ((1, 1), (1, 3), (1, 9), (2, 9), (4, 6)) if vectors == 4 else ((1, 1), (1, 3), (1, 9), (2, 4))
     slides = tuple((n, n, stride, here) for n, stride, most in ((3, 1, 4), (3, 2, 4), (5, 1, 2), (5, 2, 2), (7, 1, 2))

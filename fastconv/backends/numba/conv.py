@@ -1,6 +1,6 @@
 """Convolution kernels: pad the planes, pack the panels, multiply. `fastconv.backends.plan` says what is multiplied."""
 
-from fastconv.backends.numba.dot import weave
+from fastconv.backends.numba.copies import weave
 from fastconv.backends.numba.isa import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
 from fastconv.backends.numba.stream import drain

@@ -4,9 +4,11 @@ A work item is an image, a group and a strip of positions. The items are dealt t
 since a chunk needs a scratch of its own; what an item computes does not depend on its chunk.
 """
 
-from fastconv.backends.numba.dot import VECTORS, dots, line, slide, slide_dots, split, total, weave, window
+from fastconv.backends.numba.copies import split, weave, window
+from fastconv.backends.numba.dot import VECTORS, dots, line, total
 from fastconv.backends.numba.fan import fan_row
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.slide import slide, slide_dots
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import lanes
 

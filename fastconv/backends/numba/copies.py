@@ -1,0 +1,79 @@
+"""Rows copied, written as LLVM vector code: with zeros around, cut into even and odd elements, joined again."""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastconv.backends.numba.tile import INT
+from fastconv.backends.numba.words import Loop, Masked
+
+
+@intrinsic
+def window(typingctx, source, width, first, target, count, ahead):
+    """``target[j] = source[first + j]`` for j < `count`, and 0 where that is not in 0 .. `width`.
+
+    The target is written in whole vectors, so up to LANES - 1 elements beyond `count`. What lies `ahead` elements
+    behind the source is fetched into the cache.
+    """
+
+    def generate(context, builder, signature, args):
+        source, width, first, target, count, ahead = args
+        v = Masked(context, builder, signature.args[0].dtype)
+        loop = Loop(builder, "copy", count, v.lanes, [])
+        here = builder.add(first, loop.index)
+        v.prefetch(v.at(source, builder.add(here, ahead)))
+        v.store(v.load_masked(v.at(source, here), v.inside(here, width)), v.at(target, loop.index))
+        loop.close()
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(source, integer, integer, source, integer, integer), generate
+
+
+@intrinsic
+def split(typingctx, source, width, first, target, pitch, count, ahead):
+    """``target[i * pitch + j] = source[first + 2 * j + i]`` for i < 2 and j < `count`, zeros outside as of `window`."""
+
+    def generate(context, builder, signature, args):
+        source, width, first, target, pitch, count, ahead = args
+        v = Masked(context, builder, signature.args[0].dtype)
+        loop = Loop(builder, "split", count, v.lanes, [])
+        here = builder.add(first, builder.shl(loop.index, ir.Constant(INT, 1)))
+        there = builder.add(here, ir.Constant(INT, v.lanes))
+        pair = [v.load_masked(v.at(source, place), v.inside(place, width)) for place in (here, there)]
+        for place in (here, there):
+            v.prefetch(v.at(source, builder.add(place, ahead)))
+        for i in range(2):
+            row = v.at(target, builder.mul(pitch, ir.Constant(INT, i)))
+            v.store(v.shuffle(*pair, [2 * j + i for j in range(v.lanes)]), v.at(row, loop.index))
+        loop.close()
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(source, integer, integer, source, integer, integer, integer), generate
+
+
+@intrinsic
+def weave(typingctx, even, odd, target, count):
+    """``target[2 * j] = even[j]`` and ``target[2 * j + 1] = odd[j]`` below `count`; whole vectors are read."""
+
+    def generate(context, builder, signature, args):
+        even, odd, target, count = args
+        v = Masked(context, builder, signature.args[0].dtype)
+        half = v.lanes // 2
+        loop = Loop(builder, "weave", count, 2 * v.lanes, [])
+        from_ = builder.lshr(loop.index, ir.Constant(INT, 1))
+        pair = [v.load(v.at(source, from_)) for source in (even, odd)]
+        for i in range(2):
+            joined = v.shuffle(*pair, [i * half + j // 2 + (v.lanes if j % 2 else 0) for j in range(v.lanes)])
+            place = builder.add(loop.index, ir.Constant(INT, i * v.lanes))
+            room = builder.sub(count, place)
+            with builder.if_else(builder.icmp_signed(">=", room, ir.Constant(INT, v.lanes))) as (then, otherwise):
+                with then:
+                    v.store(joined, v.at(target, place))
+                with otherwise, builder.if_then(builder.icmp_signed(">", room, ir.Constant(INT, 0))):
+                    v.store_masked(joined, v.at(target, place), v.below(room))
+        loop.close()
+        return context.get_dummy_value()
+
+    return types.void(even, even, even, types.int64), generate

@@ -1,0 +1,103 @@
+"""What the vector code of rows is written with: vectors under masks, loops, a choice among variants."""
+
+from functools import reduce
+
+from llvmlite import ir
+
+from fastconv.backends.numba.tile import INT, LANE, Vectors, keep_rolled
+
+
+class Masked(Vectors):
+    """Vectors of which a mask may leave out lanes: those are not touched in memory, and read as zeros."""
+
+    def __init__(self, context, builder, dtype):
+        super().__init__(context, builder, dtype)
+        self.flags = ir.VectorType(ir.IntType(1), self.lanes)
+        self.steps = ir.VectorType(LANE, self.lanes)
+        self.alignment = ir.Constant(LANE, self.size)
+
+    def below(self, count):
+        """Which lanes are below `count`, at most LANES."""
+        one = self.builder.insert_element(ir.Constant(self.steps, ir.Undefined), self.builder.trunc(count, LANE),
+                                          ir.Constant(LANE, 0))
+        return self.builder.icmp_signed("<", ir.Constant(self.steps, list(range(self.lanes))),
+                                        self.shuffle(one, one, [0] * self.lanes))
+
+    def inside(self, first, width):
+        """For which lanes ``first + lane`` is in 0 .. `width`."""
+        return self.builder.and_(self.below(self._clip(self.builder.sub(width, first))),
+                                 self.builder.not_(self.below(self._clip(self.builder.neg(first)))))
+
+    def _clip(self, value):
+        """`value`, or the nearest of 0 and LANES."""
+        for bound, beyond in ((0, "<"), (self.lanes, ">")):
+            limit = ir.Constant(INT, bound)
+            value = self.builder.select(self.builder.icmp_signed(beyond, value, limit), limit, value)
+        return value
+
+    def prefetch(self, base):
+        """Fetch the cache line of `base`, which may lie outside of any array."""
+        pointer = ir.IntType(8).as_pointer()
+        function = self.intrinsic("llvm.prefetch.p0", ir.VoidType(), [pointer, LANE, LANE, LANE])
+        read, keep, data = (ir.Constant(LANE, value) for value in (0, 3, 1))
+        self.builder.call(function, [self.builder.bitcast(base, pointer), read, keep, data])
+
+    def load_masked(self, base, mask):
+        pointer = self.type.as_pointer()
+        function = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", self.type,
+                                  [pointer, LANE, self.flags, self.type])
+        return self.builder.call(function, [self.builder.bitcast(base, pointer), self.alignment, mask, self.zero])
+
+    def store_masked(self, value, base, mask):
+        pointer = self.type.as_pointer()
+        function = self.intrinsic(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(),
+                                  [self.type, pointer, LANE, self.flags])
+        self.builder.call(function, [value, self.builder.bitcast(base, pointer), self.alignment, mask])
+
+
+class Loop:
+    """A loop that LLVM leaves rolled: index = 0, step, ... below `stop`, with values carried round; may run never."""
+
+    def __init__(self, builder, name, stop, step, carried):
+        self.builder, self.step = builder, ir.Constant(INT, step)
+        self.stop = stop
+        self.head, self.body = builder.append_basic_block(name), builder.append_basic_block(name + ".body")
+        self.done = builder.append_basic_block(name + ".done")
+        before = builder.block
+        builder.branch(self.head)
+        builder.position_at_end(self.head)
+        self.index = builder.phi(INT)
+        self.index.add_incoming(ir.Constant(INT, 0), before)
+        self.values = []
+        for value in carried:
+            phi = builder.phi(value.type)
+            phi.add_incoming(value, before)
+            self.values.append(phi)
+        builder.cbranch(builder.icmp_signed("<", self.index, stop), self.body, self.done)
+        builder.position_at_end(self.body)
+
+    def close(self, values=()):
+        """End the body with the values of the next round; returns the values after the loop."""
+        end = self.builder.block
+        self.index.add_incoming(self.builder.add(self.index, self.step), end)
+        for phi, value in zip(self.values, values, strict=True):
+            phi.add_incoming(value, end)
+        keep_rolled(self.builder.branch(self.head), self.builder.module)
+        self.builder.position_at_end(self.done)
+        return self.values
+
+
+def choose(builder, keys, table, generate):
+    """Run the code that `generate` makes for the literals of `table` which equal the run-time values `keys`."""
+    done = builder.append_basic_block("chosen")
+    for literals in table:
+        here, other = builder.append_basic_block("variant"), builder.append_basic_block("other")
+        same = [builder.icmp_signed("==", key, ir.Constant(INT, value))
+                for key, value in zip(keys, literals, strict=True)]
+        builder.cbranch(reduce(builder.and_, same), here, other)
+        builder.position_at_end(here)
+        generate(*literals)
+        builder.branch(done)
+        builder.position_at_end(other)
+    builder.branch(done)
+    builder.position_at_end(done)
