@@ -22,14 +22,15 @@ INLINE ELEMENT NAME(total)(const ELEMENT *source)
  *     c[row_c[i] + j] = start[i] + sum over t < steps of a[row_a[i] + col_a[t]] * b[row_b[i] + col_b[t] + j]
  *
  * All rows share the a of row_a[0], or with SHARED 0 the b of row_b[0]. The last vector starts at `last`; whole vectors
- * are read, and `written` elements of the last one written.
+ * are read, and `written` elements of the last one written. Sums of more than `run` steps are sums of such sums, for
+ * which `totals` has space.
  */
 #define DEFINE_LINE(SHARED, MR, NV)                                                                                   \
     static __attribute__((noinline)) void NAME(line_##SHARED##_##MR##_##NV)(                                          \
-        ptrdiff_t steps, const ELEMENT *restrict a, const int64_t *restrict row_a, const int64_t *restrict col_a,     \
-        const ELEMENT *restrict b, const int64_t *restrict row_b, const int64_t *restrict col_b,                      \
-        const ELEMENT *restrict start, ELEMENT *restrict c, const int64_t *restrict row_c, ptrdiff_t last,            \
-        ptrdiff_t written)                                                                                            \
+        ptrdiff_t steps, ptrdiff_t run, ELEMENT *restrict totals, const ELEMENT *restrict a,                          \
+        const int64_t *restrict row_a, const int64_t *restrict col_a, const ELEMENT *restrict b,                      \
+        const int64_t *restrict row_b, const int64_t *restrict col_b, const ELEMENT *restrict start,                  \
+        ELEMENT *restrict c, const int64_t *restrict row_c, ptrdiff_t last, ptrdiff_t written)                        \
     {                                                                                                                 \
         enum { AS = SHARED ? 1 : MR, BS = SHARED ? MR : 1 };                                                          \
         const ELEMENT *left[AS], *right[BS];                                                                          \
@@ -38,20 +39,32 @@ INLINE ELEMENT NAME(total)(const ELEMENT *source)
         UNROLLED for (int i = 0; i < BS; i++) right[i] = b + row_b[i];                                                \
         UNROLLED for (int i = 0; i < MR; i++)                                                                         \
             UNROLLED for (int j = 0; j < NV; j++) sum[i][j] = (VECTOR){0} + start[i];                                 \
-        ROLLED for (ptrdiff_t t = 0; t < steps; t++) {                                                                \
-            const int64_t here = col_a[t], there = col_b[t];                                                          \
-            if (SHARED) {                                                                                             \
-                const VECTOR factor = (VECTOR){0} + left[0][here];                                                    \
-                UNROLLED for (int i = 0; i < MR; i++)                                                                 \
+        ROLLED for (ptrdiff_t t = 0; t < steps;) {                                                                    \
+            const ptrdiff_t begun = t, stop = steps - t > run ? t + run : steps;                                      \
+            ROLLED for (; t < stop; t++) {                                                                            \
+                const int64_t here = col_a[t], there = col_b[t];                                                      \
+                if (SHARED) {                                                                                         \
+                    const VECTOR factor = (VECTOR){0} + left[0][here];                                                \
+                    UNROLLED for (int i = 0; i < MR; i++)                                                             \
+                        UNROLLED for (int j = 0; j < NV; j++)                                                         \
+                            sum[i][j] += factor * LOAD(right[i % BS] + there + (j < NV - 1 ? j * LANES : last));      \
+                } else {                                                                                              \
+                    VECTOR factor[NV];                                                                                \
                     UNROLLED for (int j = 0; j < NV; j++)                                                             \
-                        sum[i][j] += factor * LOAD(right[i % BS] + there + (j < NV - 1 ? j * LANES : last));          \
-            } else {                                                                                                  \
-                VECTOR factor[NV];                                                                                    \
-                UNROLLED for (int j = 0; j < NV; j++)                                                                 \
-                    factor[j] = LOAD(right[0] + there + (j < NV - 1 ? j * LANES : last));                             \
-                UNROLLED for (int i = 0; i < MR; i++)                                                                 \
-                    UNROLLED for (int j = 0; j < NV; j++) sum[i][j] += left[i % AS][here] * factor[j];                \
+                        factor[j] = LOAD(right[0] + there + (j < NV - 1 ? j * LANES : last));                         \
+                    UNROLLED for (int i = 0; i < MR; i++)                                                             \
+                        UNROLLED for (int j = 0; j < NV; j++) sum[i][j] += left[i % AS][here] * factor[j];            \
+                }                                                                                                     \
             }                                                                                                         \
+            if (begun)                                                                                                \
+                UNROLLED for (int i = 0; i < MR; i++)                                                                 \
+                    UNROLLED for (int j = 0; j < NV; j++) sum[i][j] += LOAD(totals + (i * NV + j) * LANES);           \
+            if (t < steps)                                                                                            \
+                UNROLLED for (int i = 0; i < MR; i++)                                                                 \
+                    UNROLLED for (int j = 0; j < NV; j++) {                                                           \
+                        STORE(sum[i][j], totals + (i * NV + j) * LANES);                                              \
+                        sum[i][j] = (VECTOR){0};                                                                      \
+                    }                                                                                                 \
         }                                                                                                             \
         UNROLLED for (int i = 0; i < MR; i++) {                                                                       \
             ELEMENT *target = c + row_c[i];                                                                           \
@@ -65,8 +78,8 @@ INLINE ELEMENT NAME(total)(const ELEMENT *source)
 
 #define LINE_CASE(SHARED, MR, NV)                                                                                     \
     case MR * 8 + NV:                                                                                                 \
-        NAME(line_##SHARED##_##MR##_##NV)(steps, a, row_a, col_a, b + q, row_b, col_b, start, c + q, row_c, last,     \
-                                          written);                                                                   \
+        NAME(line_##SHARED##_##MR##_##NV)(steps, run, totals, a, row_a, col_a, b + q, row_b, col_b, start, c + q,     \
+                                          row_c, last, written);                                                      \
         break;
 
 #if VECTORS == 4
@@ -85,9 +98,10 @@ FOR_EACH_SHARED(DEFINE_LINE)
 FOR_EACH_OWN(DEFINE_LINE)
 
 /* `together` rows of `width` results, in tiles of vectors of which the last one overlaps the one before. */
-static void NAME(lines)(ptrdiff_t together, ptrdiff_t columns, ptrdiff_t steps, const ELEMENT *a, const int64_t *row_a,
-                        const int64_t *col_a, const ELEMENT *b, const int64_t *row_b, const int64_t *col_b,
-                        const ELEMENT *start, ELEMENT *c, const int64_t *row_c, ptrdiff_t width)
+static void NAME(lines)(ptrdiff_t together, ptrdiff_t columns, ptrdiff_t steps, ptrdiff_t run, ELEMENT *totals,
+                        const ELEMENT *a, const int64_t *row_a, const int64_t *col_a, const ELEMENT *b,
+                        const int64_t *row_b, const int64_t *col_b, const ELEMENT *start, ELEMENT *c,
+                        const int64_t *row_c, ptrdiff_t width)
 {
     if (steps == 0) {
         for (ptrdiff_t i = 0; i < together; i++)
@@ -126,11 +140,12 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
     const ptrdiff_t slices = a[42], lines = a[43], parts = a[44], pitch = a[45], filled = a[46];
     const ptrdiff_t slice_stride = a[48], row_stride = a[49];
     const int sliding = SLIDING(a[50]);
+    const ptrdiff_t run = a[58];
     const int64_t *at_h = phases + 2 * phases_d, *at_w = at_h + 2 * phases_h, *starts = at_w + 2 * phases_w;
     int64_t row_a[8] = {0}, row_b[8] = {0}, row_c[8], row_y[8];
     ELEMENT start[8];
     for (ptrdiff_t chunk = begin; chunk < end; chunk++) {
-        ELEMENT *scratch = space + chunk * space_size, *buffer = scratch + scratch_size;
+        ELEMENT *scratch = space + chunk * space_size, *buffer = scratch + scratch_size, *totals = scratch + a[59];
         if (sliding) memset(scratch, 0, scratch_size * sizeof(ELEMENT));
         for (ptrdiff_t item = chunk * items / chunks; item < (chunk + 1) * items / chunks; item++) {
             const ptrdiff_t strip = item % (across * down), rest = item / (across * down), group = rest % groups;
@@ -172,8 +187,9 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
                                 for (ptrdiff_t phase_w = 0; phase_w < phases_w; phase_w++) {
                                     const ptrdiff_t which = (phase_d * phases_h + phase_h) * phases_w + phase_w;
                                     const ptrdiff_t begun = starts[which];
-                                    NAME(lines)(together, columns, starts[which + 1] - begun, w + group * group_stride,
-                                                row_a, col_a + begun, base, row_b, col_b + begun, start,
+                                    NAME(lines)(together, columns, starts[which + 1] - begun, run, totals,
+                                                w + group * group_stride, row_a, col_a + begun, base, row_b,
+                                                col_b + begun, start,
                                                 phases_w == 1 ? out : buffer + phase_w * line_size, row_c,
                                                 at_w[2 * phase_w + 1]);
                                 }
@@ -191,6 +207,8 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
  * `width` is read:
  *
  *     c[i * ldc + j] += a[row_a[i] + p * pitch_a + q] * b[col_b[j] + p * pitch_b + q]     p < rows, q < width
+ *
+ * The sums start at 0 even so: one running sum over all calls would lose digits.
  */
 #define DEFINE_DOTS(MR, NR)                                                                                           \
     static __attribute__((noinline)) void NAME(dots_##MR##_##NR)(                                                     \
@@ -204,7 +222,7 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
         UNROLLED for (int i = 0; i < MR; i++) left[i] = a + row_a[i];                                                 \
         UNROLLED for (int j = 0; j < NR; j++) right[j] = b + col_b[j];                                                \
         UNROLLED for (int i = 0; i < MR; i++)                                                                         \
-            UNROLLED for (int j = 0; j < NR; j++) sum[i][j] = LOAD(c + (i * ldc + j) * LANES);                        \
+            UNROLLED for (int j = 0; j < NR; j++) sum[i][j] = (VECTOR){0};                                            \
         ROLLED for (ptrdiff_t p = 0; p < rows; p++) {                                                                 \
             const ptrdiff_t at_a = p * pitch_a, at_b = p * pitch_b;                                                   \
             VECTOR factor[MR];                                                                                        \
@@ -224,7 +242,10 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
             }                                                                                                         \
         }                                                                                                             \
         UNROLLED for (int i = 0; i < MR; i++)                                                                         \
-            UNROLLED for (int j = 0; j < NR; j++) STORE(sum[i][j], c + (i * ldc + j) * LANES);                        \
+            UNROLLED for (int j = 0; j < NR; j++) {                                                                   \
+                ELEMENT *target = c + (i * ldc + j) * LANES;                                                          \
+                STORE(LOAD(target) + sum[i][j], target);                                                              \
+            }                                                                                                         \
     }
 
 #define DOTS_CASE(MR, NR)                                                                                             \
@@ -239,6 +260,25 @@ static void NAME(dots)(ptrdiff_t mr, ptrdiff_t nr, ptrdiff_t rows, ptrdiff_t wid
                        ptrdiff_t pitch_b, ELEMENT *c, ptrdiff_t ldc)
 {
     switch (mr * 16 + nr) { FOR_EACH_DOTS(DOTS_CASE) }
+}
+
+/* Add to the sums of a group those of `rows` rows, and behind them, unless `ones` is null, the sums of dy. */
+static void NAME(group_dots)(const ELEMENT *source, ptrdiff_t pitch, const ELEMENT *dy, ptrdiff_t pitch_dy,
+                             ptrdiff_t plane, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t filters, ptrdiff_t steps,
+                             const int64_t *taps, const ELEMENT *ones, ptrdiff_t mr, ptrdiff_t nr, ELEMENT *sums)
+{
+    const ptrdiff_t all_filters = (filters + mr - 1) / mr * mr;
+    const int64_t one = 0;
+    int64_t row[8];
+    for (ptrdiff_t m = 0; m < all_filters; m += mr) {
+        for (ptrdiff_t r = 0; r < mr; r++) row[r] = (m + r < filters ? m + r : filters - 1) * plane;
+        for (ptrdiff_t t = 0; t < steps; t += nr)
+            NAME(dots)(mr, nr, rows, width, dy, row, pitch_dy, source, taps + t, pitch, sums + (m * steps + t) * LANES,
+                       steps);
+        for (ptrdiff_t r = 0; r < mr && ones; r++)
+            NAME(dots)(1, 1, rows, width, dy, row + r, pitch_dy, ones, &one, 0,
+                       sums + (all_filters * steps + m + r) * LANES, 1);
+    }
 }
 
 /* The weight gradient. A work item is a chunk of groups and pieces of the reduction. */
@@ -257,12 +297,13 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const ptrdiff_t slices = a[36], lines = a[37], parts = a[38], pitch = a[39], filled = a[40];
     const ptrdiff_t slice_stride = a[42], row_stride = a[43], together = a[44];
     const int sliding = SLIDING(a[45]);
-    const ptrdiff_t top = a[49], left = a[50];
+    const ptrdiff_t top = a[49], left = a[50], run = a[51];
     const ptrdiff_t plane = out_depth * height * width, units = images * across * down;
+    /* Positions of a running sum, `run` vectors: so many rows of so many columns. */
+    const ptrdiff_t wide = sliding ? LANES : width < run * LANES ? width : run * LANES;
+    const ptrdiff_t high = run / ((wide + LANES - 1) / LANES);
     const ptrdiff_t all_filters = (filters + mr - 1) / mr * mr, all_steps = (steps + nr - 1) / nr * nr;
     const ptrdiff_t sums_size = all_filters * (all_steps + 1) * LANES;
-    const int64_t one = 0;
-    int64_t row[8];
     for (ptrdiff_t chunk = begin; chunk < end; chunk++) {
         ELEMENT *scratch = space + chunk * space_size, *ones = scratch + scratch_size, *every = ones + ones_size;
         for (ptrdiff_t j = 0; j < ones_size; j++) ones[j] = 1;
@@ -293,23 +334,19 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
                     for (ptrdiff_t i = first_d; i < first_d + depth && i < out_depth; i++) {
                         const ELEMENT *grads = dy + number * filters * plane + (i * height + first_h) * width;
                         const ELEMENT *from = base + (i * stride_d - origin[0]) * slice_stride;
-                        if (sliding) {
-                            for (ptrdiff_t q = 0; q < width; q += LANES)
-                                NAME(slide_dots)(from, size[1], size[2], top - first_h, left - q, scratch, grads + q,
-                                                 width, here, width - q < LANES ? width - q : LANES, sums);
-                            continue;
-                        }
-                        from += (first_h * stride_h - origin[1]) * row_stride;
-                        for (ptrdiff_t m = 0; m < all_filters; m += mr) {
-                            for (ptrdiff_t r = 0; r < mr; r++) row[r] = (m + r < filters ? m + r : filters - 1) * plane;
-                            for (ptrdiff_t t = 0; t < all_steps; t += nr)
-                                NAME(dots)(mr, nr, here, width, grads, row, width, from, taps + t,
-                                           stride_h * row_stride, sums + (m * all_steps + t) * LANES, all_steps);
-                            /* Behind the sums of the taps lie those of dy. */
-                            for (ptrdiff_t r = 0; r < mr && db; r++)
-                                NAME(dots)(1, 1, here, width, grads, row + r, width, ones, &one, 0,
-                                           sums + (all_filters * all_steps + m + r) * LANES, 1);
-                        }
+                        for (ptrdiff_t p = 0; p < here; p += high)
+                            for (ptrdiff_t q = 0; q < width; q += wide) {
+                                const ELEMENT *begun = grads + p * width + q;
+                                const ptrdiff_t tall = here - p < high ? here - p : high;
+                                const ptrdiff_t some = width - q < wide ? width - q : wide;
+                                if (sliding)
+                                    NAME(slide_dots)(from, size[1], size[2], top - first_h - p, left - q, scratch,
+                                                     begun, width, tall, some, sums);
+                                else
+                                    NAME(group_dots)(from + ((first_h + p) * stride_h - origin[1]) * row_stride + q,
+                                                     stride_h * row_stride, begun, width, plane, tall, some, filters,
+                                                     all_steps, taps, db ? ones : 0, mr, nr, sums);
+                            }
                     }
                 }
             }

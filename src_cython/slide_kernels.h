@@ -136,7 +136,8 @@ static void NAME(stripes)(const int64_t *kernel, const ELEMENT *a, const int64_t
  *
  *     sums[r * 3 + s] += y[p * pitch + j] * x[p + r - top, j + s - left]     p < rows, j < count
  *
- * with zeros around the plane x. A row of x is read once for all the taps that it meets.
+ * with zeros around the plane x. A row of x is read once for all the taps that it meets. The sums start at 0, as those
+ * of `dots` do.
  */
 static __attribute__((noinline)) void NAME(slide_dots)(const ELEMENT *restrict x, ptrdiff_t height, ptrdiff_t width,
                                                        ptrdiff_t top, ptrdiff_t left, const ELEMENT *restrict zeros,
@@ -147,7 +148,7 @@ static __attribute__((noinline)) void NAME(slide_dots)(const ELEMENT *restrict x
     NAME(Mask) masks[3];
     VECTOR line[3][3], sum[10];
     UNROLLED for (int s = 0; s < 3; s++) masks[s] = mask & NAME(inside)(s - left, width);
-    UNROLLED for (int t = 0; t < 10; t++) sum[t] = LOAD(sums + t * LANES);
+    UNROLLED for (int t = 0; t < 10; t++) sum[t] = (VECTOR){0};
 #define READ_ROW(r, index)                                                                                            \
     {                                                                                                                 \
         const ptrdiff_t at = (index) - top;                                                                           \
@@ -169,7 +170,7 @@ static __attribute__((noinline)) void NAME(slide_dots)(const ELEMENT *restrict x
             UNROLLED for (int s = 0; s < 3; s++) line[r][s] = line[r + 1][s];
     }
 #undef READ_ROW
-    UNROLLED for (int t = 0; t < 10; t++) STORE(sum[t], sums + t * LANES);
+    UNROLLED for (int t = 0; t < 10; t++) STORE(LOAD(sums + t * LANES) + sum[t], sums + t * LANES);
 }
 
 #define SLIDING(flag) ((flag) != 0)

@@ -6,7 +6,7 @@ environment variable FASTCONV_ISA names.
 
 import os
 
-from fastconv.backends import BackendUnavailable, plan, threads
+from fastconv.backends import BackendUnavailable, engine, plan, threads
 from fastconv.backends.engine import Engine
 from fastconv.backends.few import FewChannels
 
@@ -43,8 +43,8 @@ def _run(kernel, count, args, dtype, work, most):
         _engine.run(kernel, 0, count, args, double)
 
 
-if (plan.ROWS > _engine.MAX_ROWS or plan.STEPS > _engine.MAX_STEPS or _engine.ARGUMENTS["multiply_rows"] != 59
-        or not hasattr(_engine, "address")):
+if (plan.ROWS > _engine.MAX_ROWS or plan.STEPS > _engine.MAX_STEPS
+        or getattr(_engine, "REVISION", None) != engine.REVISION):
     raise ImportError("its extension was built from other sources")
 
 ISA = _instruction_set()

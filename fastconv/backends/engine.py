@@ -42,6 +42,8 @@ import numpy as np
 from fastconv.backends import plan, plan_winograd, precision, threads
 from fastconv.backends.workspace import Workspace
 
+# Of the arguments of the kernels: an extension that was built for others is not used.
+REVISION = 1
 STRETCH = 1024  # elements of a work item of `add_up`
 # Multiply-adds done in the time in which one element is moved, roughly: 50 and 1 a nanosecond.
 MULTIPLY_ADDS = 50

@@ -28,6 +28,9 @@ PIECE = 1024
 # lie beyond the cache: 17 ms in place of 15 for 3 to 64 channels of 8 x 224 x 224, but 0.17 in place of 0.33 for 1 to
 # 32 channels of 64 x 28 x 28.
 NEAR = 3 << 19
+# Steps of a running sum; longer sums are sums of such sums. For 1152 steps one running sum errs 5 times as much as
+# torch's, these 0.9 times; a weight gradient of 25088 positions 1.1 times in place of 3.1. It costs 1% of the time.
+RUN = 128
 # Elements of a scratch beyond which this form is left alone: one row of results may need so many channels.
 LARGEST = 131072
 
@@ -291,10 +294,12 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fan
     line, scratch = _up(w.count, lanes), _up(needed + 8 * lanes, lanes)
     items = g.n * g.groups * strips.count
     buffer = max(together * len(w.phases) * line, columns * length)
-    args = (items, scratch + buffer, scratch, line, g.groups, channels, columns, column,
+    totals = together * vectors * lanes
+    args = (items, scratch + buffer + totals, scratch, line, g.groups, channels, columns, column,
             columns * channels * prod(g.kernel), together, *(axis.size for axis in axes),
             *(axis.before for axis in axes), *(axis.stride for axis in axes), *(axis.step for axis in axes),
-            *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide, length, wide)
+            *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide, length, wide, RUN,
+            scratch + buffer)
     return Rows(items, args[1], _work(g), table(col_a), table(col_b), table(phases), args)
 
 
@@ -362,5 +367,5 @@ def backward_weight(g, lanes, tiles, slides):
     together = max(1, min(g.groups, SUMS // 2 // sums))
     args = (items, scratch + ones + together * sums, scratch, ones, g.groups, channels, filters,
             depth, rows, columns, g.n, splits, *(axis.size for axis in axes), *(axis.before for axis in axes),
-            *(axis.stride for axis in axes), *g.output, *strips.args(), together, *slide)
+            *(axis.stride for axis in axes), *g.output, *strips.args(), together, *slide, RUN)
     return Dots(items, splits, args[1], _work(g), table(taps), args)

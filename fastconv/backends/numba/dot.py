@@ -9,8 +9,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import TILE_VECTORS
-from fastconv.backends.numba.tile import INT, LANE, keep_rolled
-from fastconv.backends.numba.words import Loop, Masked, choose
+from fastconv.backends.numba.tile import INT, LANE
+from fastconv.backends.numba.words import Loop, Masked, choose, revised
 
 # Rows and vectors of a row of the tiles of `line`, by the operand that the rows share, and rows and columns of those
 # of `dots`: as many sums as the registers hold beside the operands.
@@ -21,7 +21,8 @@ DOTS = ((1, 1), (1, 3), (1, 9), (2, 9), (4, 6)) if TILE_VECTORS == 4 else ((1, 1
 
 
 @intrinsic
-def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width, past):
+def line(typingctx, one, mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width,
+         past):
     """Multiply a tile of MR rows of NV vectors of neighbors::
 
         c[row_c[i] + j] = start[i] + sum over t < steps of a[row_a[i] + col_a[t]] * b[row_b[i] + col_b[t] + j]
@@ -34,6 +35,10 @@ def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start,
         Rows, and vectors a row: a pair of `SHARE_A` or `SHARE_B`.
     steps : int64
         Steps of the reduction, at least 1.
+    run : int64
+        Steps of a running sum: longer ones are sums of such sums.
+    totals : pointer
+        Space for MR x NV vectors, which more than one run needs. In registers they would take those of the sums.
     a, b, start, c : pointer
     row_a, row_b, row_c, col_a, col_b : pointer to int64
         Offsets, in elements.
@@ -49,62 +54,64 @@ def line(typingctx, one, mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start,
     shared = one.literal_value
 
     def generate(context, builder, signature, args):
-        mr, nv, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width, past = args[1:]
-        v = Masked(context, builder, signature.args[4].dtype)
+        mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width, past = (
+            args[1:])
+        v = Masked(context, builder, signature.args[5].dtype)
 
         def tile(mr, nv):
             rows, columns = range(mr), range(nv)
             places = [ir.Constant(INT, j * v.lanes) for j in columns[:-1]] + [last]
             starts = [v.at(a, builder.load(v.at(row_a, i))) for i in (rows[:1] if shared else rows)]
             sources = [v.at(b, builder.load(v.at(row_b, i))) for i in (rows if shared else rows[:1])]
-            first = [v.broadcast(builder.load(v.at(start, i))) for i in rows]
-            before, loop, done = builder.block, *(builder.append_basic_block(name) for name in ("loop", "done"))
-            builder.branch(loop)
-
-            builder.position_at_end(loop)
-            t = builder.phi(INT)
-            sums = [[builder.phi(v.type) for _ in columns] for _ in rows]
-            here, there = builder.load(v.at(col_a, t)), builder.load(v.at(col_b, t))
+            outer = Loop(builder, "runs", steps, run, [v.broadcast(builder.load(v.at(start, i))) for i in rows])
+            stop = builder.add(outer.index, run)
+            more = builder.icmp_signed("<", stop, steps)
+            inner = Loop(builder, "steps", builder.select(more, stop, steps), 1,
+                         [value for value in outer.values for _ in columns], outer.index)
+            here, there = builder.load(v.at(col_a, inner.index)), builder.load(v.at(col_b, inner.index))
             factors = [v.broadcast(builder.load(v.at(one, here))) for one in starts]
             operands = [[v.load(v.at(v.at(source, there), place)) for place in places] for source in sources]
-            after = [[v.fma(factors[0 if shared else i], operands[i if shared else 0][j], sums[i][j])
-                      for j in columns] for i in rows]
-            following = builder.add(t, ir.Constant(INT, 1))
-            keep_rolled(builder.cbranch(builder.icmp_signed("<", following, steps), loop, done), builder.module)
-            t.add_incoming(ir.Constant(INT, 0), before)
-            t.add_incoming(following, loop)
-            for i in rows:
-                for j in columns:
-                    sums[i][j].add_incoming(first[i], before)
-                    sums[i][j].add_incoming(after[i][j], loop)
+            sums = inner.close([v.fma(factors[0 if shared else i], operands[i if shared else 0][j],
+                                      inner.values[i * nv + j]) for i in rows for j in columns])
+            kept = [v.at(totals, k * v.lanes) for k in range(mr * nv)]
+            sums = revised(builder, builder.icmp_signed(">", outer.index, ir.Constant(INT, 0)), sums, lambda sums: [
+                builder.fadd(v.load(place), value) for place, value in zip(kept, sums, strict=True)])
+            with builder.if_else(more) as (then, otherwise):
+                with then:
+                    for value, place in zip(sums, kept, strict=True):
+                        v.store(value, place)
+                with otherwise:
+                    store([sums[i * nv:(i + 1) * nv] for i in rows], places)
+            outer.close([v.zero] * mr)
 
-            builder.position_at_end(done)
-            targets = [v.at(c, builder.load(v.at(row_c, i))) for i in rows]
-            whole = builder.icmp_signed("==", width, ir.Constant(INT, v.lanes))
+        def store(sums, places):
+            targets = [v.at(c, builder.load(v.at(row_c, i))) for i in range(len(sums))]
+            ends = [v.at(target, last) for target in targets]
 
             def store_all(store, count):
-                for i in rows:
-                    for j in columns[:count]:
-                        store(after[i][j], v.at(targets[i], places[j]))
+                for line, target in zip(sums, targets, strict=True):
+                    for value, place in zip(line[:count], places[:count], strict=True):
+                        store(value, v.at(target, place))
 
-            with builder.if_else(whole) as (then, otherwise):
+            with builder.if_else(builder.icmp_signed("==", width, ir.Constant(INT, v.lanes))) as (then, otherwise):
                 with then, builder.if_else(builder.and_(past, v.aligned(targets, last))) as (beyond, within):
                     with beyond:
-                        store_all(v.store_past, nv)
+                        store_all(v.store_past, len(places))
                     with within:
-                        store_all(v.store, nv)
+                        store_all(v.store, len(places))
                 with otherwise:
+                    store_all(v.store, len(places) - 1)
                     store_all(v.store, nv - 1)
                     mask = v.below(width)
-                    for i in rows:
-                        v.store_masked(after[i][-1], v.at(targets[i], last), mask)
+                    for line, end in zip(sums, ends, strict=True):
+                        v.store_masked(line[-1], end, mask)
 
         choose(builder, (mr, nv), SHARE_A if shared else SHARE_B, tile)
         return context.get_dummy_value()
 
     integers, integer = row_a, types.int64
-    return types.void(one, integer, integer, integer, a, integers, integers, b, integers, integers, start, c, integers,
-                      integer, integer, types.boolean), generate
+    return types.void(one, integer, integer, integer, integer, totals, a, integers, integers, b, integers, integers,
+                      start, c, integers, integer, integer, types.boolean), generate
 
 
 @intrinsic
@@ -113,7 +120,8 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
 
         c[i * ldc + j] += a[row_a[i] + p * pitch_a + q] * b[col_b[j] + p * pitch_b + q]     p < rows, q < width
 
-    where c is an array of vectors, and a position goes to the lane that is q modulo LANES.
+    where c is an array of vectors, and a position goes to the lane that is q modulo LANES. The sums start at 0 even so:
+    one running sum over all calls would lose digits.
 
     Parameters
     ----------
@@ -155,27 +163,15 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
                         found[k] = v.fma(left[i], right, sums[k])
                 return found
 
-            outer = Loop(builder, "rows", rows, 1, [v.load(target) for target in targets])
+            outer = Loop(builder, "rows", rows, 1, [v.zero] * len(targets))
             at_a, at_b = builder.mul(outer.index, pitch_a), builder.mul(outer.index, pitch_b)
             inner = Loop(builder, "vectors", whole, v.lanes, outer.values)
             sums = inner.close(add(v.load, builder.add(at_a, inner.index), builder.add(at_b, inner.index),
                                    inner.values))
-            before, tail = builder.block, builder.append_basic_block("tail")
-            after = builder.append_basic_block("after")
-            builder.cbranch(builder.icmp_signed(">", rest, ir.Constant(INT, 0)), tail, after)
-            builder.position_at_end(tail)
-            added = add(lambda base: v.load_masked(base, mask), builder.add(at_a, whole), builder.add(at_b, whole),
-                        sums)
-            builder.branch(after)
-            builder.position_at_end(after)
-            result = []
-            for left, right in zip(sums, added, strict=True):
-                phi = builder.phi(v.type)
-                phi.add_incoming(left, before)
-                phi.add_incoming(right, tail)
-                result.append(phi)
-            for value, target in zip(outer.close(result), targets, strict=True):
-                v.store(value, target)
+            sums = revised(builder, builder.icmp_signed(">", rest, ir.Constant(INT, 0)), sums, lambda sums: add(
+                lambda base: v.load_masked(base, mask), builder.add(at_a, whole), builder.add(at_b, whole), sums))
+            for value, target in zip(outer.close(sums), targets, strict=True):
+                v.store(builder.fadd(v.load(target), value), target)
 
         choose(builder, (mr, nr), DOTS, tile)
         return context.get_dummy_value()

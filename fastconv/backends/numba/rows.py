@@ -53,7 +53,8 @@ def _fill(source, size, before, origin, extent, step, parts, pitch, filled, chan
 
 
 @helper
-def _line(together, columns, steps, a, row_a, col_a, b, row_b, col_b, start, c, row_c, width, past, like):
+def _line(together, columns, steps, run, totals, a, row_a, col_a, b, row_b, col_b, start, c, row_c, width, past,
+          like):
     """`together` rows of `width` results, in tiles of vectors of which the last one overlaps the one before."""
     if steps == 0:
         for i in range(together):
@@ -70,11 +71,11 @@ def _line(together, columns, steps, a, row_a, col_a, b, row_b, col_b, start, c, 
         last = (here - 1) * size if tiles > 1 else max(0, width - size) - q
         first += here
         if columns == 1:
-            line(1, together, here, steps, a, row_a, col_a, shift(b, q), row_b, col_b, start, shift(c, q), row_c, last,
-                 written, past)
+            line(1, together, here, steps, run, totals, a, row_a, col_a, shift(b, q), row_b, col_b, start,
+                 shift(c, q), row_c, last, written, past)
         else:
-            line(0, together, here, steps, a, row_a, col_a, shift(b, q), row_b, col_b, start, shift(c, q), row_c, last,
-                 written, past)
+            line(0, together, here, steps, run, totals, a, row_a, col_a, shift(b, q), row_b, col_b, start,
+                 shift(c, q), row_c, last, written, past)
 
 
 @helper
@@ -124,7 +125,7 @@ def multiply_rows(begin, end, a, like):
     copied, depth, rows, across, down = a[37] != 0, a[38], a[39], a[40], a[41]
     slices, lines, parts, pitch, filled = a[42], a[43], a[44], a[45], a[46]
     slice_stride, row_stride = a[48], a[49]
-    sliding, fanned, most, past = a[50] != 0, a[56], a[57], a[58] != 0
+    sliding, fanned, most, run, past = a[50] != 0, a[56], a[57], a[58], a[60] != 0
     starts = shift(phases, 2 * (phases_d + phases_h + phases_w))
     at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
     row_a, row_b, row_c, row_y = stack(8, phases), stack(8, phases), stack(8, phases), stack(8, phases)
@@ -134,7 +135,7 @@ def multiply_rows(begin, end, a, like):
         row_a[i] = row_b[i] = 0
     for chunk in range(begin, end):
         scratch = shift(space, chunk * space_size)
-        buffer = shift(scratch, scratch_size)
+        buffer, totals = shift(scratch, scratch_size), shift(scratch, a[59])
         packed = -1
         if sliding:
             for j in range(scratch_size):
@@ -195,8 +196,9 @@ def multiply_rows(begin, end, a, like):
                                 for phase_w in range(phases_w):
                                     which = (phase_d * phases_h + phase_h) * phases_w + phase_w
                                     begun = starts[which]
-                                    _line(together, columns, starts[which + 1] - begun, shift(w, group * group_stride),
-                                          row_a, shift(col_a, begun), base, row_b, shift(col_b, begun), start,
+                                    _line(together, columns, starts[which + 1] - begun, run, totals,
+                                          shift(w, group * group_stride), row_a, shift(col_a, begun), base, row_b,
+                                          shift(col_b, begun), start,
                                           out if phases_w == 1 else shift(buffer, phase_w * line_size), row_c,
                                           at_w[2 * phase_w + 1], past and phases_w == 1, like)
                                 if phases_w > 1:
@@ -219,12 +221,15 @@ def add_rows(begin, end, a, like):
     slices, lines, parts, pitch, filled = a[36], a[37], a[38], a[39], a[40]
     slice_stride, row_stride = a[42], a[43]
     together = a[44]
-    sliding, down_taps, across_taps, top, left = a[45] != 0, a[45], a[46], a[49], a[50]
+    sliding, down_taps, across_taps, top, left, run = a[45] != 0, a[45], a[46], a[49], a[50], a[51]
     plane = out_depth * height * width
     lane = lanes(like)
     all_filters = (filters + mr - 1) // mr * mr
     all_steps = (steps + nr - 1) // nr * nr
     sums_size = all_filters * (all_steps + 1) * lane
+    # Positions of a running sum, `run` vectors: so many rows of so many columns.
+    wide = lane if sliding else min(width, run * lane)
+    high = run // ((wide + lane - 1) // lane)
     row, one = stack(8, taps), stack(1, taps)
     origin, extent = stack(3, taps), stack(3, taps)
     one[0] = 0
@@ -263,14 +268,17 @@ def add_rows(begin, end, a, like):
                     for i in range(first_d, min(first_d + depth, out_depth)):
                         place = plane_group * filters * plane + (i * height + first_h) * width
                         source = shift(base, (i * stride_d - origin[0]) * slice_stride)
-                        if sliding:
-                            for q in range(0, width, lane):
-                                slide_dots(down_taps, across_taps, source, size[1], size[2], top - first_h, left - q,
-                                           scratch, shift(dy, place + q), width, here, min(width - q, lane), sums)
-                        else:
-                            _dots(shift(source, (first_h * stride_h - origin[1]) * row_stride), stride_h * row_stride,
-                                  shift(dy, place), plane, here, width, filters, all_steps, taps, ones, one, row, mr,
-                                  nr, sums, like)
+                        for p in range(0, here, high):
+                            for q in range(0, width, wide):
+                                grads = shift(dy, place + p * width + q)
+                                tall, some = min(here - p, high), min(width - q, wide)
+                                if sliding:
+                                    slide_dots(down_taps, across_taps, source, size[1], size[2], top - first_h - p,
+                                               left - q, scratch, grads, width, tall, some, sums)
+                                else:
+                                    at = ((first_h + p) * stride_h - origin[1]) * row_stride + q
+                                    _dots(shift(source, at), stride_h * row_stride, grads, width, plane, tall, some,
+                                          filters, all_steps, taps, ones, one, row, mr, nr, sums, like)
             for j in range(count):
                 group = part * groups + first_group + j
                 sums = shift(space_sums, j * sums_size)
@@ -284,7 +292,7 @@ def add_rows(begin, end, a, like):
 
 
 @helper
-def _dots(source, pitch, dy, plane, rows, width, filters, steps, taps, ones, one, row, mr, nr, sums, like):
+def _dots(source, pitch, dy, pitch_dy, plane, rows, width, filters, steps, taps, ones, one, row, mr, nr, sums, like):
     """Add to the sums of a group those of `rows` rows, and behind them the sums of dy."""
     lane = lanes(like)
     all_filters = (filters + mr - 1) // mr * mr
@@ -292,8 +300,8 @@ def _dots(source, pitch, dy, plane, rows, width, filters, steps, taps, ones, one
         for j in range(mr):
             row[j] = min(m + j, filters - 1) * plane
         for t in range(0, steps, nr):
-            dots(mr, nr, rows, width, dy, row, width, source, shift(taps, t), pitch,
+            dots(mr, nr, rows, width, dy, row, pitch_dy, source, shift(taps, t), pitch,
                  shift(sums, (m * steps + t) * lane), steps)
         for j in range(mr):
-            dots(1, 1, rows, width, dy, shift(row, j), width, ones, one, 0,
+            dots(1, 1, rows, width, dy, shift(row, j), pitch_dy, ones, one, 0,
                  shift(sums, (all_filters * steps + m + j) * lane), 1)

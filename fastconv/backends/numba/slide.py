@@ -135,7 +135,8 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
 
         sums[r * NS + s] += y[p * pitch + j] * x[p + r - top, j + s - left]     p < rows, j < count
 
-    with zeros around the plane x. A row of x is read once for all the taps that it meets.
+    with zeros around the plane x. A row of x is read once for all the taps that it meets. The sums start at 0, as those
+    of `dot.dots`.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
                 return [v.load_masked(v.at(line, column), here) for column, here in zip(columns, masks, strict=True)]
 
             lines = [value for r in range(nr - 1) for value in row(ir.Constant(INT, r))]
-            loop = Loop(builder, "rows", rows, 1, [*lines, *(v.load(target) for target in targets)])
+            loop = Loop(builder, "rows", rows, 1, [*lines, *[v.zero] * len(targets)])
             lines, found = loop.values[:len(lines)], loop.values[len(lines):]
             lines = [*lines, *row(builder.add(loop.index, ir.Constant(INT, nr - 1)))]
             place = v.at(y, builder.mul(loop.index, pitch))
@@ -178,7 +179,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
             found = [v.fma(factor, line, value) for line, value in zip(lines, found[:-1], strict=True)]
             result = loop.close([*lines[ns:], *found, total])
             for value, target in zip(result[(nr - 1) * ns:], targets, strict=True):
-                v.store(value, target)
+                v.store(builder.fadd(v.load(target), value), target)
 
         choose(builder, (nr, ns), [(nr, ns) for nr, ns, _, _ in SLIDE_DOTS], stripe)
         return context.get_dummy_value()

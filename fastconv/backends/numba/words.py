@@ -56,18 +56,22 @@ class Masked(Vectors):
 
 
 class Loop:
-    """A loop that LLVM leaves rolled: index = 0, step, ... below `stop`, with values carried round; may run never."""
+    """A loop that LLVM leaves rolled, with values carried round: index = first, first + step, ... below `stop`.
 
-    def __init__(self, builder, name, stop, step, carried):
-        self.builder, self.step = builder, ir.Constant(INT, step)
-        self.stop = stop
+    It may run never. `step` and `first` are numbers or values of the code.
+    """
+
+    def __init__(self, builder, name, stop, step, carried, first=0):
+        self.builder, self.stop = builder, stop
+        self.step, first = (value if isinstance(value, ir.Value) else ir.Constant(INT, value)
+                            for value in (step, first))
         self.head, self.body = builder.append_basic_block(name), builder.append_basic_block(name + ".body")
         self.done = builder.append_basic_block(name + ".done")
         before = builder.block
         builder.branch(self.head)
         builder.position_at_end(self.head)
         self.index = builder.phi(INT)
-        self.index.add_incoming(ir.Constant(INT, 0), before)
+        self.index.add_incoming(first, before)
         self.values = []
         for value in carried:
             phi = builder.phi(value.type)
@@ -101,3 +105,16 @@ def choose(builder, keys, table, generate):
         builder.position_at_end(other)
     builder.branch(done)
     builder.position_at_end(done)
+
+
+def revised(builder, condition, values, revise):
+    """`values`, or where `condition` holds at run time what `revise` makes of them."""
+    before = builder.block
+    with builder.if_then(condition):
+        others = revise(values)
+        after = builder.block
+    result = [builder.phi(value.type) for value in values]
+    for phi, value, other in zip(result, values, others, strict=True):
+        phi.add_incoming(value, before)
+        phi.add_incoming(other, after)
+    return result
