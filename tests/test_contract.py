@@ -4,6 +4,7 @@ Kernels are called directly, as `references.call` does it: results poisoned, gua
 read-only.
 """
 
+import hashlib
 import math
 import zlib
 from functools import cache
@@ -27,6 +28,7 @@ from references import (
 
 import fastconv
 from bench.cases import CONV_CORNERS, POOL_CORNERS, SUITE, Conv, Pool
+from fastconv import backends
 from fastconv.backends import KERNELS, loops, tensordot, threads
 from fastconv.geometry import Geometry
 
@@ -415,6 +417,23 @@ def same_bits(compute):
 def test_conv_repeats_its_bits(backend, dtype, precision, case):
     fastconv.set_float32_precision(precision)
     same_bits(lambda: conv(backend, conv_data(case), dtype, case.geometry()))
+
+
+def digests(name):
+    """A digest of each result of some convolutions by the backend `name`: of each form that has one at each level."""
+    found = []
+    for level in ("highest", "high"):
+        fastconv.set_float32_precision(level)
+        for case in LARGER:
+            results = conv(backends.hosting(name), conv_data(case), "float32", case.geometry())
+            found += [hashlib.sha256(result.tobytes()).hexdigest() for result in results]
+    return found
+
+
+def test_conv_has_the_same_bits_in_another_process(fresh, request, backend):
+    name = request.node.callspec.params["backend"]
+    code = f"import sys; sys.path.insert(0, 'tests'); import test_contract; print(test_contract.digests({name!r}))"
+    assert fresh(code) == str(digests(name))
 
 
 @over_dtypes
