@@ -97,6 +97,57 @@ def test_older_cpus(fresh, name):
     assert [dtype for dtype, error in errors.items() if not error < TOLERANCES[dtype]] == []
 
 
+# Prints the instruction set, the number of kernels, those that call a function to multiply and add, and how often
+# vectors of four floats are multiplied and added in one instruction.
+TRANSLATE = """
+import json, platform, re, warnings
+import llvmlite.binding as llvm
+import numpy as np
+platform.machine = lambda: "aarch64"
+warnings.filterwarnings("ignore", "Cannot cache")
+from fastconv.backends.numba import isa, jit
+
+llvm.initialize_all_targets()
+llvm.initialize_all_asmprinters()
+machine = llvm.Target.from_triple("aarch64-linux-gnu").create_target_machine(cpu="generic", opt=0)
+slow, fused = [], 0
+for kernel in jit.RangeKernel.every:
+    kernel.address(np.dtype(np.float32))
+    code = kernel.compiled[np.dtype(np.float32)]._library.get_llvm_str()
+    code = re.sub('target triple = ".*"', 'target triple = "aarch64-linux-gnu"', code)
+    code = re.sub('target datalayout = ".*"', f'target datalayout = "{machine.target_data}"', code)
+    module = llvm.parse_assembly(code)
+    module.verify()
+    assembly = machine.emit_assembly(module)
+    fused += len(re.findall("fmla.*[.]4s", assembly))
+    if re.search("bl[ \\t]+fmaf?", assembly):
+        slow.append(kernel.function.__qualname__)
+print(json.dumps([isa.NAME, len(jit.RangeKernel.every), slow, fused]))
+"""
+
+
+def test_code_for_arm(fresh, tmp_path):
+    """LLVM makes AArch64 code of every kernel on float32, with the vectors and tiles of NEON; none of it is run.
+
+    What Numba made for this machine is told to be for the other one: without the instructions that only this one has,
+    and without optimizing, it says nothing of the machine.
+    """
+    import llvmlite.binding as llvm
+
+    try:
+        llvm.initialize_all_targets()
+        llvm.Target.from_triple("aarch64-linux-gnu")
+    except RuntimeError as error:
+        pytest.skip(f"LLVM was built without AArch64: {error}")
+    found = fresh(TRANSLATE, NUMBA_OPT="0", NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="",
+                  NUMBA_CACHE_DIR=str(tmp_path))
+    used, count, slow, fused = json.loads(found)
+    assert used == "neon"
+    assert count > 50
+    assert slow == []
+    assert fused > 500
+
+
 def test_tiles_fit_the_registers():
     """Accumulators, a row of operands and a broadcast element, in as many vector registers as the CPU has."""
     registers = {"avx512": 32, "avx2": 16, "neon": 32, "generic": 16}
