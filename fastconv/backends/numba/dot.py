@@ -101,7 +101,6 @@ def line(typingctx, one, mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, 
                         store_all(v.store, len(places))
                 with otherwise:
                     store_all(v.store, len(places) - 1)
-                    store_all(v.store, nv - 1)
                     mask = v.below(width)
                     for line, end in zip(sums, ends, strict=True):
                         v.store_masked(line[-1], end, mask)

@@ -86,6 +86,10 @@ def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, 
     """
     size = lanes(like)
     stride, most, top, left = kernel[2], kernel[3], kernel[4], kernel[5]
+    if out_width + (kernel[1] - 1) // stride <= size:
+        slide(kernel[0], kernel[1], stride, 0, a, col_a, b, height, width, top - row * stride, left, zeros, start, c,
+              out_width, rows, 0, out_width)
+        return
     vectors = (out_width + size - 1) // size
     first = 0
     for tiles in range((vectors + most - 1) // most, 0, -1):
