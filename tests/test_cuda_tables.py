@@ -143,8 +143,7 @@ def test_the_weight_gradient_s_ranges_cover_all_pixels():
 
 def test_more_blocks_than_one_launch_takes(monkeypatch):
     launched = []
-    monkeypatch.setattr(launch, "_configured",
-                        lambda kernel, count, threads, stream: lambda *arguments: launched.append((count, arguments)))
+    monkeypatch.setattr(launch, "start", lambda kernel, count, threads, arguments: launched.append((count, arguments)))
     launch.launch("kernel", 2 * launch.LIMIT + 5, 128, "x")
     assert launched == [(launch.LIMIT, ("x", 0)), (launch.LIMIT, ("x", launch.LIMIT)), (5, ("x", 2 * launch.LIMIT))]
     launched.clear()

@@ -1,6 +1,8 @@
 """In whose memory an array lies, the host's or a CUDA device's. Nothing of CUDA is imported to tell."""
 
 import math
+import sys
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,15 +18,43 @@ def device_of(x):
     An array that has ``__cuda_array_interface__`` but not ``__dlpack_device__`` does not say where it lies: it is taken
     to be on device 0.
     """
-    if is_numba(x):
-        # The simulator's arrays have no device; there is but one.
-        memory = getattr(x, "gpu_data", None)
-        return 0 if memory is None else memory.context.device.id
-    ask = getattr(x, "__dlpack_device__", None)
-    if ask is not None:
-        kind, number = ask()
-        return int(number) if kind in CUDA else None
-    return 0 if hasattr(type(x), "__cuda_array_interface__") else None
+    return _asked(type(x))(x)
+
+
+@lru_cache(maxsize=256)
+def _asked(kind):
+    """How arrays of a type are asked where they lie, a function of such an array; of every call it is asked often."""
+    if getattr(kind, "__cuda_ndarray__", False):
+        return _of_numba
+    torch = sys.modules.get("torch")
+    if torch is not None and issubclass(kind, torch.Tensor):
+        return _of_torch
+    if hasattr(kind, "__dlpack_device__"):
+        return _by_dlpack
+    return _on_the_first if hasattr(kind, "__cuda_array_interface__") else _nowhere
+
+
+def _of_numba(x):
+    # The simulator's arrays have no device; there is but one.
+    memory = getattr(x, "gpu_data", None)
+    return 0 if memory is None else memory.context.device.id
+
+
+def _of_torch(x):
+    return x.get_device() if x.is_cuda else None
+
+
+def _by_dlpack(x):
+    kind, number = x.__dlpack_device__()
+    return int(number) if kind in CUDA else None
+
+
+def _on_the_first(x):
+    return 0
+
+
+def _nowhere(x):
+    return None
 
 
 def place(x):
@@ -38,11 +68,19 @@ def is_numba(x):
     return bool(getattr(type(x), "__cuda_ndarray__", False))
 
 
+def is_torch(x):
+    """Whether `x` is a tensor of torch's."""
+    return _asked(type(x)) is _of_torch
+
+
 def dtype_of(x):
     """The type of an array's elements as a NumPy dtype; that of objects where NumPy has no such type."""
     dtype = x.dtype
-    if isinstance(dtype, np.dtype):
-        return dtype
+    return dtype if isinstance(dtype, np.dtype) else _numpys(dtype)
+
+
+@lru_cache(maxsize=256)
+def _numpys(dtype):
     try:
         return np.dtype(str(dtype).rpartition(".")[2])  # such as torch.float32
     except TypeError:

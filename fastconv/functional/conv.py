@@ -1,7 +1,7 @@
 """Convolution with learned filters: torch's, which slides the kernel without flipping it."""
 
 from fastconv import backends, geometry
-from fastconv.checks import contiguous, empty, floating, matching, packed, user_shape
+from fastconv.checks import argument, contiguous, empty, floating, matching, user_shape
 
 
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -89,5 +89,5 @@ def _conv(op, nd, input, weight, bias, stride, padding, dilation, groups):
     y_shape = g.y_shape
     y = empty(user_shape(y_shape, nd, batched), x)
     if g.n:
-        backends.serving(x).conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), bias, y.reshape(y_shape), g)
+        backends.serving(x).conv_forward(argument(x, g.x_shape), argument(w, g.w_shape), bias, argument(y, y_shape), g)
     return y

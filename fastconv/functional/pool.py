@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import backends, geometry
-from fastconv.checks import empty, floating, packed, user_shape
+from fastconv.checks import argument, empty, floating, user_shape
 
 
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
@@ -193,8 +193,8 @@ def _max_pool(op, nd, input, kernel_size, stride, padding, dilation, ceil_mode, 
     y = empty(user_shape(y_shape, nd, batched), x)
     indices = empty(y.shape, x, np.int64) if return_indices else None
     if g.n:
-        backends.serving(x).max_pool_forward(packed(x, g.x_shape), y.reshape(y_shape),
-                                            indices.reshape(y_shape) if return_indices else None, g)
+        backends.serving(x).max_pool_forward(argument(x, g.x_shape), argument(y, y_shape),
+                                            argument(indices, y_shape) if return_indices else None, g)
     return (y, indices) if return_indices else y
 
 
@@ -205,5 +205,5 @@ def _avg_pool(op, nd, input, kernel_size, stride, padding, ceil_mode, count_incl
     y_shape = g.y_shape
     y = empty(user_shape(y_shape, nd, batched), x)
     if g.n:
-        backends.serving(x).avg_pool_forward(packed(x, g.x_shape), y.reshape(y_shape), g)
+        backends.serving(x).avg_pool_forward(argument(x, g.x_shape), argument(y, y_shape), g)
     return y

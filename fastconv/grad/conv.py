@@ -1,7 +1,7 @@
 """Gradients of convolution."""
 
 from fastconv import backends, geometry
-from fastconv.checks import empty, floating, matching, packed, size, user_shape, zeros
+from fastconv.checks import argument, empty, floating, matching, size, user_shape, zeros
 
 
 def conv1d_input(input_size, weight, grad_output, stride=1, padding=0, dilation=1, groups=1):
@@ -189,7 +189,8 @@ def _input(op, nd, input_size, weight, grad_output, stride, padding, dilation, g
     geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
     dx = empty(user_shape(g.x_shape, nd, batched), dy)
     if g.n:
-        backends.serving(dy).conv_backward_input(packed(dy, g.y_shape), packed(w, g.w_shape), dx.reshape(g.x_shape), g)
+        backends.serving(dy).conv_backward_input(argument(dy, g.y_shape), argument(w, g.w_shape),
+                                                 argument(dx, g.x_shape), g)
     return dx
 
 
@@ -204,5 +205,6 @@ def _weight(op, nd, input, weight_size, grad_output, stride, padding, dilation, 
         return zeros(w_shape, x), zeros((g.k,), x) if with_bias else None
     dw = empty(w_shape, x)
     db = empty((g.k,), x) if with_bias else None
-    backends.serving(x).conv_backward_weight(packed(x, g.x_shape), packed(dy, g.y_shape), dw.reshape(g.w_shape), db, g)
+    backends.serving(x).conv_backward_weight(argument(x, g.x_shape), argument(dy, g.y_shape),
+                                              argument(dw, g.w_shape), db, g)
     return dw, db

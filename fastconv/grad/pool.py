@@ -4,7 +4,7 @@ import math
 from functools import lru_cache
 
 from fastconv import backends, geometry
-from fastconv.checks import check_place, empty, floating, packed, size, user_shape, zeros
+from fastconv.checks import argument, check_place, empty, floating, size, user_shape, zeros
 from fastconv.checks import indices as checked_indices
 
 
@@ -166,7 +166,8 @@ def scatter_add(op, nd, input_size, indices, grad_output):
     if not math.prod(dy.shape):
         return zeros(user_shape(g.x_shape, nd, batched), dy)
     dx = empty(user_shape(g.x_shape, nd, batched), dy)
-    backends.serving(dy).max_pool_backward(packed(dy, g.y_shape), indices.reshape(g.y_shape), dx.reshape(g.x_shape), g)
+    backends.serving(dy).max_pool_backward(argument(dy, g.y_shape), argument(indices, g.y_shape),
+                                           argument(dx, g.x_shape), g)
     return dx
 
 
@@ -186,5 +187,5 @@ def _avg_pool_input(op, nd, input_size, grad_output, kernel_size, stride, paddin
     geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
     dx = empty(user_shape(g.x_shape, nd, batched), dy)
     if g.n:
-        backends.serving(dy).avg_pool_backward(packed(dy, g.y_shape), dx.reshape(g.x_shape), g)
+        backends.serving(dy).avg_pool_backward(argument(dy, g.y_shape), argument(dx, g.x_shape), g)
     return dx

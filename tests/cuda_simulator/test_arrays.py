@@ -1,6 +1,7 @@
 """How arrays reach kernels: by which address, on which stream, after which wait; and with the kernels of CUDA."""
 
 import ctypes
+from contextlib import nullcontext
 
 import device_arrays
 import numpy as np
@@ -12,7 +13,7 @@ import fastconv
 from fastconv import functional as F
 from fastconv import grad as G
 from fastconv.backends import dlpack, memory
-from fastconv.backends.cuda import arrays, jit, launch
+from fastconv.backends.cuda import arrays, driver, jit, launch
 from fastconv.backends.cuda import memory as device_memory
 from fastconv.layers import Conv2d, CrossEntropyLoss, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from fastconv.training import SGD
@@ -101,25 +102,14 @@ def test_arrays_by_dlpack_are_computed(kernels):
 
 # Streams
 
-class Stream:
-    def __init__(self, number, log):
-        self.number, self.log = number, log
-
-    def synchronize(self):
-        self.log.append(self.number)
-
-
 @pytest.fixture
 def waits(monkeypatch):
-    """The numbers of the streams that the host waited for, with those of Numba's functions replaced."""
+    """The numbers of the streams that the host waited for, with the driver's functions replaced."""
     log = []
     monkeypatch.setattr(jit, "SIMULATED", False)
-    arrays._wrapped.cache_clear()
-    for name, number in (("default_stream", 0), ("per_thread_default_stream", 2)):
-        monkeypatch.setattr(cuda, name, lambda number=number: Stream(number, log), raising=False)
-    monkeypatch.setattr(cuda, "external_stream", lambda number: Stream(number, log), raising=False)
-    yield log
-    arrays._wrapped.cache_clear()
+    monkeypatch.setattr(driver, "synchronize", log.append)
+    monkeypatch.setattr(driver, "on", lambda number: nullcontext())
+    return log
 
 
 class On(Array):
@@ -147,7 +137,7 @@ def on(stream):
 def test_a_kernel_runs_on_the_first_arrays_stream_and_waits_for_others(waits, monkeypatch, streams, runs_on, waited):
     seen = []
     monkeypatch.setattr(fastconv.backends.get("cuda"), "conv_forward",
-                        lambda *_: seen.append(getattr(launch.current_stream(), "number", 0)))
+                        lambda *_: seen.append(launch.current_stream()))
     x, w, y = map(on, streams)
     fastconv.backends.serving(x).conv_forward(x, w, None, y, None)
     assert seen == [runs_on]
@@ -162,7 +152,7 @@ def test_torch_names_its_stream_elsewhere(monkeypatch):
         cuda_stream = 77
 
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Current)
-    assert arrays._stream_of(torch.ones(2), None) == 77
+    assert arrays._described(torch.ones(2)) == (None, 77)
 
 
 def test_a_copy_to_the_host_waits_for_the_arrays_stream(waits, monkeypatch):

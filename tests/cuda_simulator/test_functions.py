@@ -270,7 +270,7 @@ def test_no_memory_within_a_kernel(kernels, where):
     fastconv.set_backend("cuda")
     kernels.fail = CudaAPIError(2, "CUDA_ERROR_OUT_OF_MEMORY")
     with pytest.raises(MemoryError, match=r"^conv_forward: not enough memory on the device for "
-                                          r"\(1, 2, 1, 5, 5\) of float32 \(200 bytes\), \(3, 2, 1, 3, 3\) of float32"):
+                                          r"\(1, 2, (1, )?5, 5\) of float32 \(200 bytes\), \(3, 2, (1, )?3, 3\) of"):
         F.conv2d(where(X), where(W))
 
 

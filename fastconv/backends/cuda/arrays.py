@@ -6,23 +6,21 @@ kernel runs on its device, on the stream that its library works on.
 
 import ctypes
 import sys
-from contextlib import contextmanager
-from functools import lru_cache, partial
-from itertools import repeat
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 
 from fastconv import backends
 from fastconv.backends import KERNELS, dlpack, memory
-from fastconv.backends.cuda import jit, launch
+from fastconv.backends.cuda import driver, jit, launch
 
 cuda = jit.cuda
 
 NAME = "fastconv.backends.cuda"
 # How many of a kernel's last arrays are results.
 RESULTS = dict.fromkeys(KERNELS, 1) | {"conv_backward_weight": 2, "max_pool_forward": 2}
-LEGACY_STREAM, THREAD_STREAM = 1, 2  # as __cuda_array_interface__ and __dlpack__ number them
+LEGACY_STREAM = 1  # as __cuda_array_interface__ and __dlpack__ number it
 
 
 def run_on_host(kernel, *arguments):
@@ -41,30 +39,33 @@ def run_on_host(kernel, *arguments):
 def run_on_device(kernel, *arguments):
     """Run a kernel on C-contiguous arrays of one device, on that device and on the stream of the first array."""
     *arrays, g = arguments
-    with _telling(kernel, arrays), cuda.gpus[memory.device_of(arrays[0])]:
+    with _telling(kernel, arrays), _on(memory.device_of(arrays[0])):
         # Asked for here, as CuPy has a current stream for each device; and once, as that takes microseconds.
-        interfaces = [getattr(a, "__cuda_array_interface__", None) for a in arrays]
-        streams = [_stream_of(a, interface) for a, interface in zip(arrays, interfaces, strict=True)]
-        running = next((number for number in streams if number is not None), 0)
-        for number in streams:
-            if number is not None and number != running:
-                _synchronize(number)
-        token = launch.set_stream(_stream(running))
+        found = [_described(a) for a in arrays]
+        running = next((stream for _, stream in found if stream is not None), 0)
+        for _, stream in found:
+            if stream is not None and stream != running:
+                _synchronize(stream)
+        token = launch.set_stream(running)
         try:
-            getattr(backends.get("cuda"), kernel)(*map(view, arrays, interfaces, repeat(running)), g)
+            getattr(backends.get("cuda"), kernel)(
+                *[view(a, interface, running) for a, (interface, _) in zip(arrays, found, strict=True)], g)
         finally:
             launch.reset_stream(token)
 
 
-@contextmanager
-def _telling(kernel, arrays):
+class _telling:
     """Turn every library's way to say that there is no memory left into a MemoryError with the arrays' sizes."""
-    try:
-        yield
-    except Exception as error:
-        if memory.is_exhausted(error):
-            raise memory.exhausted(kernel, error, *arrays) from error
-        raise
+
+    def __init__(self, kernel, arrays):
+        self.kernel, self.arrays = kernel, arrays
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, Exception) and memory.is_exhausted(error):
+            raise memory.exhausted(self.kernel, error, *self.arrays) from error
 
 
 # Not the module's functions themselves: those take Numba's device arrays alone.
@@ -86,22 +87,25 @@ def view(x, interface=None, stream=0):
     """
     if x is None or memory.is_numba(x):
         return x
-    interface = interface or dlpack.interface(x, int(stream) or LEGACY_STREAM)
-    return _simulated(interface, x) if jit.SIMULATED else View(interface, x)
+    if interface is None:
+        if memory.is_torch(x):
+            return View(x.data_ptr(), memory.dtype_of(x), x)
+        interface = dlpack.interface(x, stream or LEGACY_STREAM)
+    if jit.SIMULATED:
+        return _simulated(interface, x)
+    return View(interface["data"][0], np.dtype(interface["typestr"]), (x, interface))
 
 
 class View:
-    """Of a device array of Numba's, what kernels ask for: its type and its address.
+    """Of a device array of Numba's, what kernels ask for: its address and its type.
 
     To make one of Numba's takes tens of microseconds, several times as long as a launch.
     """
 
-    __slots__ = ("device_ctypes_pointer", "dtype", "owner", "shape")
+    __slots__ = ("address", "dtype", "owner")
 
-    def __init__(self, interface, owner):
-        self.shape, self.dtype = interface["shape"], np.dtype(interface["typestr"])
-        self.device_ctypes_pointer = ctypes.c_void_p(interface["data"][0])
-        self.owner = owner, interface
+    def __init__(self, address, dtype, owner):
+        self.address, self.dtype, self.owner = address, dtype, owner
 
 
 def devices():
@@ -119,7 +123,7 @@ def empty(shape, dtype, number=None):
     """An uninitialised device array of Numba's, on device `number` (Numba's current one by default)."""
     if number is None:
         return cuda.device_array(tuple(shape), dtype)
-    with cuda.gpus[number]:
+    with _on(number):
         return cuda.device_array(tuple(shape), dtype)
 
 
@@ -127,50 +131,45 @@ def from_host(array, number=None):
     """A copy of a NumPy array on device `number` (Numba's current one by default), a device array of Numba's."""
     if number is None:
         return cuda.to_device(array)
-    with cuda.gpus[number]:
+    with _on(number):
         return cuda.to_device(array)
 
 
 def to_host(x):
     """A copy of a device array as a NumPy array, once what its stream has to do is done."""
-    with cuda.gpus[memory.device_of(x)]:
-        interface = getattr(x, "__cuda_array_interface__", None)
-        _synchronize(_stream_of(x, interface) or 0)
+    with _on(memory.device_of(x)):
+        interface, stream = _described(x)
+        _synchronize(stream or 0)
         if not memory.is_numba(x):
-            interface = interface or dlpack.interface(x)
+            interface = interface or getattr(x, "__cuda_array_interface__", None) or dlpack.interface(x)
             x = (_simulated(interface, x) if jit.SIMULATED else
                  cuda.from_cuda_array_interface(interface, owner=(x, interface), sync=False))
         return x.copy_to_host()
 
 
-def _stream_of(x, interface):
-    """The stream, as a number or a stream of Numba's, on which the library of `x` works; None where it names none."""
+def _described(x):
+    """(``__cuda_array_interface__`` or None, the handle of the stream on which its library works or None) of `x`."""
     if x is None:
-        return None
+        return None, None
     if memory.is_numba(x):
-        return x.stream or None
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.Tensor):
-        # Its interface, of version 2, names no stream.
-        return torch.cuda.current_stream(x.device).cuda_stream
-    number = interface.get("stream") if interface else None
-    return 0 if number == LEGACY_STREAM else number
+        return None, driver.handle(x.stream.handle) if x.stream else None
+    if memory.is_torch(x):
+        # Its interface, of version 2, names no stream, and takes several times as long as what is asked here.
+        return None, sys.modules["torch"].cuda.current_stream(x.device).cuda_stream
+    interface = getattr(x, "__cuda_array_interface__", None)
+    stream = interface.get("stream") if interface else None
+    return interface, 0 if stream == LEGACY_STREAM else stream
 
 
 def _synchronize(stream):
     """Have the host wait until `stream` has nothing left to do."""
     if not jit.SIMULATED:
-        (_stream(stream) or cuda.default_stream()).synchronize()
+        driver.synchronize(stream)
 
 
-def _stream(number):
-    """Numba's stream for a number, or 0 for the default one; a stream of Numba's is returned as it is."""
-    return number if not isinstance(number, int) or not number or jit.SIMULATED else _wrapped(number)
-
-
-@lru_cache(maxsize=256)
-def _wrapped(number):
-    return cuda.per_thread_default_stream() if number == THREAD_STREAM else cuda.external_stream(number)
+def _on(number):
+    """A block within which device `number` is in force."""
+    return cuda.gpus[number] if jit.SIMULATED else driver.on(number)
 
 
 def _simulated(interface, owner):

@@ -1,10 +1,8 @@
 """Launching kernels: on which stream, and in how many parts."""
 
-import warnings
 from contextvars import ContextVar
-from functools import lru_cache
 
-from fastconv.backends.cuda import jit
+from fastconv.backends.cuda import driver, jit
 
 # Blocks of one launch; what is more comes in further launches, to which `first_block` tells where they begin.
 LIMIT = 2**31 - 1
@@ -13,7 +11,7 @@ _stream = ContextVar("fastconv_cuda_stream", default=0)
 
 
 def current_stream():
-    """The stream that kernels are launched on, a Numba stream; 0, the default, is CUDA's default stream."""
+    """The handle of the stream that kernels are launched on; 0 is CUDA's default stream."""
     return _stream.get()
 
 
@@ -30,21 +28,17 @@ def reset_stream(token):
 def launch(kernel, blocks, threads, *arguments):
     """Launch `blocks` blocks of a kernel whose last argument is the number of its first block."""
     for first in range(0, blocks, LIMIT):
-        _configured(kernel, min(LIMIT, blocks - first), threads, current_stream())(*arguments, first)
+        start(kernel, min(LIMIT, blocks - first), threads, (*arguments, first))
 
 
 def launch_over(kernel, elements, threads, *arguments):
     """Launch a kernel whose threads each take every so-manieth of `elements`."""
-    blocks = min(-(-elements // threads), LIMIT)
-    _configured(kernel, blocks, threads, current_stream())(*arguments)
+    start(kernel, min(-(-elements // threads), LIMIT), threads, arguments)
 
 
-def _configure(kernel, blocks, threads, stream):
-    with warnings.catch_warnings():
-        # A small grid is what a small array needs; Numba warns of each.
-        warnings.simplefilter("ignore")
-        return kernel[blocks, threads, stream]
-
-
-# A simulated kernel is its own configuration, the last one that was asked for.
-_configured = _configure if jit.SIMULATED else lru_cache(maxsize=1024)(_configure)
+def start(kernel, blocks, threads, arguments):
+    """Launch so many blocks of a kernel on the stream in force."""
+    if jit.SIMULATED:
+        kernel[blocks, threads](*arguments)
+    else:
+        driver.launch(kernel, blocks, threads, _stream.get(), arguments)

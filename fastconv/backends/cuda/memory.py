@@ -1,10 +1,11 @@
 """Device memory: the addresses of arrays, tables that stay there, and workspaces."""
 
 import threading
+from functools import cache
 
 import numpy as np
 
-from fastconv.backends.cuda import jit, launch
+from fastconv.backends.cuda import driver, jit, launch
 from fastconv.backends.cuda.jit import cuda
 
 # Held while the kernels of one call are launched: a second thread that used the same workspace on the same stream
@@ -19,12 +20,17 @@ _workspaces = {}
 
 def device():
     """The number of the device in force."""
-    return 0 if jit.SIMULATED else cuda.get_current_device().id
+    return 0 if jit.SIMULATED else driver.device()
 
 
 def capability():
     """The compute capability of the device in force, (9, 0) for an H200."""
-    return (9, 0) if jit.SIMULATED else tuple(cuda.get_current_device().compute_capability)
+    return (9, 0) if jit.SIMULATED else _capability(driver.device())
+
+
+@cache
+def _capability(number):
+    return tuple(cuda.gpus[number].compute_capability)
 
 
 def address(array):
@@ -33,14 +39,17 @@ def address(array):
         from fastconv.backends.cuda.twins import Memory
 
         return None if array is None else Memory(_plain(array).reshape(-1))
-    return 0 if array is None else array.device_ctypes_pointer.value
+    if array is None:
+        return 0
+    known = getattr(array, "address", None)
+    return driver.handle(array.device_ctypes_pointer) if known is None else known
 
 
 def aligned(array):
     """Whether four elements from the first on are at a multiple of their bytes, or of 16."""
     if jit.SIMULATED:
         return True
-    return array.device_ctypes_pointer.value % min(16, 4 * array.dtype.itemsize) == 0
+    return address(array) % min(16, 4 * array.dtype.itemsize) == 0
 
 
 class Table:
@@ -62,20 +71,30 @@ def workspace(count, dtype, what, number):
     """
     dtype = np.dtype(dtype)
     size = max(count * dtype.itemsize, 1)
-    key = number, _number(launch.current_stream())
+    stream = launch.current_stream()
+    # A thread's default stream has the same handle in every thread.
+    key = number, stream, threading.get_ident() if (stream or driver.DEFAULT_STREAM) == driver.THREAD_STREAM else 0
     kept = _workspaces.pop(key, None)
     if kept is None or kept.size < size or kept.size > max(size, KEPT):
         kept = None  # given back before more is asked for
         with _explained(size, what):
-            kept = cuda.device_array(size, np.uint8)
+            kept = _Workspace(size)
     _workspaces[key] = kept
     while len(_workspaces) > WORKSPACES:
         _workspaces.pop(next(iter(_workspaces)))
     if not jit.SIMULATED:
-        return address(kept)
-    whole = _plain(kept)[:size].view(dtype)
+        return kept.address
+    whole = _plain(kept.array)[:size].view(dtype)
     whole[...] = np.nan
     return address(whole)
+
+
+class _Workspace:
+    """Bytes on the device, with their address."""
+
+    def __init__(self, size):
+        self.size, self.array = size, cuda.device_array(size, np.uint8)
+        self.address = address(self.array)
 
 
 class _explained:
@@ -97,8 +116,3 @@ class _explained:
 def _plain(array):
     """The NumPy array behind one of the simulator's."""
     return getattr(array, "_ary", array)
-
-
-def _number(stream):
-    handle = getattr(stream, "handle", stream)
-    return int(getattr(handle, "value", handle) or 0)
