@@ -32,7 +32,8 @@ def without_driver(monkeypatch):
      ["no NVIDIA driver that can be used (CUDA driver library cannot be found.)", "apt-get install nvidia-driver",
       PACKAGES]),
     (machine(), ["the driver finds no NVIDIA GPU", "nvidia-smi"]),
-    (machine(gpus=["one"]), ["the CUDA toolkit's compiler (NVVM) was not found", PACKAGES, "CUDA_HOME"]),
+    (machine(gpus=["one"]), ["the CUDA toolkit's compiler (NVVM) was not found", PACKAGES, "fastconv[cuda12]",
+                             "CUDA_HOME"]),
 ])
 def test_what_is_missing_is_named(monkeypatch, found, parts):
     monkeypatch.setattr(requirements, "jit", found)

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
-STREAM_OF_THREAD = bool(numba.config.CUDA_PER_THREAD_DEFAULT_STREAM)
+STREAM_OF_THREAD = bool(getattr(numba.config, "CUDA_PER_THREAD_DEFAULT_STREAM", 0))
 
 with warnings.catch_warnings():
     # Numba's own copy warns that it will go; the package `numba-cuda`, where installed, takes over the name.

@@ -4,6 +4,7 @@ from fastconv.backends import BackendUnavailable
 from fastconv.backends.cuda import jit
 
 PACKAGES = 'pip install "fastconv[cuda]"'
+OLDER = 'with a driver older than 580: `pip install "fastconv[cuda12]"`'
 DRIVER = ("install NVIDIA's driver with the system's package manager (Debian: `apt-get install nvidia-driver`; Ubuntu: "
           f"`ubuntu-drivers install`; others: https://www.nvidia.com/drivers), then `{PACKAGES}`")
 
@@ -38,4 +39,4 @@ def _missing():
     if not len(jit.cuda.gpus):
         return "the driver finds no NVIDIA GPU; `nvidia-smi` lists those that it sees"
     return ("the CUDA toolkit's compiler (NVVM) was not found; install it with "
-            f"`{PACKAGES}`, or set CUDA_HOME to where a toolkit is installed")
+            f"`{PACKAGES}` ({OLDER}), or set CUDA_HOME to where a toolkit is installed")
