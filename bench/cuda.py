@@ -10,6 +10,7 @@ measured by CUDA events in this process. It writes bench/RESULTS_CUDA.md and the
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.metadata
 import math
 import os
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
@@ -65,9 +67,9 @@ def kernels():
 
 def view(tensor):
     """A tensor as the kernels take it."""
-    from fastconv.backends.cuda.jit import cuda
+    from fastconv.backends.cuda import arrays
 
-    return None if tensor is None else cuda.as_cuda_array(tensor.detach())
+    return None if tensor is None else arrays.view(tensor.detach())
 
 
 def tensors(case, dtype):
@@ -334,19 +336,47 @@ def machine():
         with _tensor_cores(allowed):
             (seconds,) = median_times([lambda: a @ a], 0.3)
         rates.append(2 * 8192**3 / seconds)
-    case = Conv("host", (1, 4, 8, 8), (8, 4, 3, 3))
-    t = tensors(case, torch.float32)
-    call, _ = our_calls(case, t)["forward"]
-    for _ in range(20):
-        call()
-    torch.cuda.synchronize()
-    spent = []
-    for _ in range(200):
-        begin = time.perf_counter()
-        call()
-        spent.append(time.perf_counter() - begin)
-    torch.cuda.synchronize()
-    return Machine(facts(), copy, *rates, statistics.median(spent))
+    return Machine(facts(), copy, *rates, {})
+
+
+def libraries():
+    """{library: a function that makes an array of zeros of a shape on the device}."""
+    import torch
+
+    from fastconv.backends import cuda_arrays
+
+    found = {"torch": lambda *shape: torch.zeros(shape, device=DEVICE),
+             "Numba": lambda *shape: cuda_arrays().from_host(np.zeros(shape, np.float32))}
+    try:
+        import cupy
+    except ImportError:
+        return found
+    return found | {"CuPy": lambda *shape: cupy.zeros(shape, np.float32)}
+
+
+def host_times(count=200):
+    """{(function, library): the median seconds that a warm public call takes the host}, of a case of little work."""
+    import torch
+
+    from fastconv import functional as F
+    from fastconv import grad as G
+
+    found = {}
+    for library, zeros in libraries().items():
+        x, w, b, dy = zeros(1, 4, 8, 8), zeros(32, 4, 3, 3), zeros(32), zeros(1, 32, 6, 6)
+        calls = {"conv2d": lambda x=x, w=w, b=b: F.conv2d(x, w, b), "max_pool2d": lambda x=x: F.max_pool2d(x, 2),
+                 "conv2d_input": lambda w=w, dy=dy: G.conv2d_input((1, 4, 8, 8), w, dy),
+                 "conv2d_weight": lambda x=x, dy=dy: G.conv2d_weight(x, (32, 4, 3, 3), dy)}
+        for name, call in calls.items():
+            spent = []
+            for _ in range(count + 20):
+                begin = time.perf_counter()
+                call()
+                spent.append(time.perf_counter() - begin)
+            found[name, library] = statistics.median(spent[20:])
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # or the queue of launches is full at some time, and a call waits
+    return found
 
 
 def facts():
@@ -386,34 +416,60 @@ def main(arguments=None):
     started = time.perf_counter()
     torch.backends.cudnn.benchmark = True
     chosen = [by_name(name) for name in options.case or (QUICK if options.quick else ())] or [*SUITE, *POOLS]
-    failures = []
-    for dtype, case in tqdm(corners(), desc="corners", unit="case"):
-        failures += against_loops(case, dtype)
-    limits, rows = machine(), []
-    for mode, level in (("float32", "highest"), ("tensor cores", "medium")):
-        fastconv.set_float32_precision(level)
-        for case in tqdm(chosen, desc=mode, unit="case"):
-            if mode == "tensor cores" and not isinstance(case, Conv):
-                continue
-            if time.perf_counter() - started > LIMIT:
-                failures.append(f"{case.name}, {mode}: not timed, the {LIMIT} seconds were over")
-                continue
-            more, wrong = rows_of(case.with_batch(BATCH) if isinstance(case, Conv) else _batch(case), mode,
-                                  options.seconds)
-            rows += more
-            failures += wrong
-            torch.cuda.empty_cache()
-    text = cuda_report.page(rows, limits, failures)
-    print(text)
-    if not options.quick and not options.case:
-        RESULTS.write_text(text, encoding="utf-8")
-        cuda_report.roofline(rows, limits, RESULTS.with_name(cuda_report.ROOFLINE))
+    limits, rows, failures = machine(), [], []
+    try:
+        for dtype, case in tqdm(corners(), desc="corners", unit="case"):
+            failures += _tried(f"{case.name}, {dtype}", partial(against_loops, case, dtype), failures, [])
+        limits = dataclasses.replace(limits, host=_tried("the host's times", host_times, failures, {}))
+        for mode, level in (("float32", "highest"), ("tensor cores", "medium")):
+            fastconv.set_float32_precision(level)
+            for case in tqdm(chosen, desc=mode, unit="case"):
+                if mode == "tensor cores" and not isinstance(case, Conv):
+                    continue
+                if time.perf_counter() - started > LIMIT:
+                    failures.append(f"{case.name}, {mode}: not timed, the {LIMIT} seconds were over")
+                    continue
+                large = case.with_batch(BATCH) if isinstance(case, Conv) else _batch(case)
+                more, wrong = _tried(f"{case.name}, {mode}", partial(rows_of, large, mode, options.seconds), failures,
+                                     ([], []))
+                rows += more
+                failures += wrong
+                torch.cuda.empty_cache()
+    except Lost as error:
+        failures.append(str(error))
+    finally:
+        # Whatever ended it: what has been measured is not lost.
+        text = cuda_report.page(rows, limits, failures)
+        print(text)
+        if not options.quick and not options.case:
+            RESULTS.write_text(text, encoding="utf-8")
+            cuda_report.roofline(rows, limits, RESULTS.with_name(cuda_report.ROOFLINE))
     return 1 if failures else 0
 
 
-def _batch(case):
-    import dataclasses
+class Lost(Exception):
+    """The device computes no more."""
 
+
+def _tried(where, call, failures, otherwise):
+    """What `call` returns; if it fails, `otherwise`, and `failures` has a sentence more."""
+    import torch
+
+    try:
+        return call()
+    except Exception as error:
+        sentence = f"{where}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    try:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    except Exception as error:
+        # After an access out of bounds, say, nothing runs any longer in this process.
+        raise Lost(f"{sentence}; the device answers no more, and the rest was not run") from error
+    failures.append(sentence)
+    return otherwise
+
+
+def _batch(case):
     return dataclasses.replace(case, input=(BATCH, *case.input[1:]))
 
 

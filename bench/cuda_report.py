@@ -57,7 +57,7 @@ class Machine:
     copy: float
     float32: float
     tensor: float
-    host: float  # seconds a warm call takes the host
+    host: dict  # {(function, library of its arrays): seconds that a warm call takes the host}
 
     def limit(self, row):
         """The least seconds that a row could take: its arithmetic at the rate of a product, or its bytes of a copy."""
@@ -82,7 +82,7 @@ def page(rows, machine, failures):
     rows : list of Row
     machine : Machine
     failures : list of str
-        What validation found wrong; such rows were not timed.
+        What validation found wrong, which was not timed, and what could not be run.
     """
     lines = ["# CUDA benchmark", "",
              "Written by `make bench-cuda`. Medians of CUDA events, at batch 64, of the kernels alone, validated "
@@ -91,17 +91,29 @@ def page(rows, machine, failures):
              "torch's matrix products, over ours.", ""]
     lines += [f"- {name}: {value}" for name, value in machine.facts.items()]
     lines += [f"- copy bandwidth: {machine.copy / 1e9:,.0f} GB/s; matrix product: {machine.float32 / 1e12:.1f} TFLOP/s "
-              f"in float32, {machine.tensor / 1e12:.1f} with TF32",
-              f"- a warm call takes the host {machine.host * 1e6:.1f} us", ""]
+              f"in float32, {machine.tensor / 1e12:.1f} with TF32", ""]
     if failures:
-        lines += ["## Wrong results", "", *(f"- {failure}" for failure in failures), ""]
+        lines += ["## Wrong or missing", "", *(f"- {failure}" for failure in failures), ""]
     lines += ["## Against the bars", "", *_bars(rows, machine), "", f"![Roofline]({ROOFLINE})", ""]
+    lines += [*_host(machine.host), ""]
     for mode in dict.fromkeys(row.mode for row in rows):
         lines += [f"## {mode[0].upper()}{mode[1:]}", "",
                   "| case | pass | ours ms | torch ms | ratio | TFLOP/s | GB/s | of limit | error |",
                   "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
         lines += [_line(row, machine) for row in rows if row.mode == mode] + [""]
     return "\n".join(lines)
+
+
+def _host(times):
+    """What a call costs besides the kernels: a table of functions by libraries."""
+    libraries = list(dict.fromkeys(library for _, library in times))
+    lines = ["## The host", "", "Microseconds that a warm call of a small case takes before it returns, by the library "
+             "of its arrays; aim 50.", "", f"| function | {' | '.join(libraries)} |",
+             f"| --- |{' ---: |' * len(libraries)}"]
+    for function in dict.fromkeys(function for function, _ in times):
+        cells = [_or_nothing(1e6 * times.get((function, library), math.nan), ".1f") for library in libraries]
+        lines.append(f"| {function} | {' | '.join(cells)} |")
+    return lines
 
 
 def _line(row, machine):

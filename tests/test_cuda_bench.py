@@ -1,6 +1,8 @@
 """What of the CUDA benchmark needs no GPU: its page and plot, the table of registers, and what it says without one."""
 
 import math
+import re
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +15,8 @@ from bench.implementations import reduced
 from fastconv.backends import KERNELS, tensordot
 from fastconv.backends.cuda import blocks
 
-MACHINE = Machine({"GPU": "a model"}, copy=4e12, float32=50e12, tensor=400e12, host=31.25e-6)
+HOST = {("conv2d", "torch"): 31.25e-6, ("conv2d", "Numba"): 70e-6, ("max_pool2d", "torch"): 2e-5}
+MACHINE = Machine({"GPU": "a model"}, copy=4e12, float32=50e12, tensor=400e12, host=HOST)
 
 
 def row(case, ratio, what="forward", mode="float32", kind="convolution", flops=4 * 10**9, moved=10**7):
@@ -31,7 +34,8 @@ def test_page():
     lines = text.splitlines()
     assert "- GPU: a model" in lines
     assert "- copy bandwidth: 4,000 GB/s; matrix product: 50.0 TFLOP/s in float32, 400.0 with TF32" in lines
-    assert "- a warm call takes the host 31.2 us" in lines
+    first = lines.index("| function | torch | Numba |")
+    assert lines[first + 2:first + 5] == ["| conv2d | 31.2 | 70.0 |", "| max_pool2d | 20.0 |  |", ""]
     assert "- resnet_7, float32, forward: indices differ" in lines
     assert "| float32, forward | 1.00 | 2 | 0.50 (resnet_28, forward) | mean 0.7, no row under 0.3 |" in lines
     assert "| float32, weight gradient | | 0 | | mean 0.7, no row under 0.3 |" in lines
@@ -131,6 +135,7 @@ def on_the_host(monkeypatch):
     monkeypatch.setattr(cuda, "kernels", lambda: SimpleNamespace(**{name: halves(name) for name in KERNELS}))
     monkeypatch.setattr(cuda, "median_times", lambda calls, seconds: [0.5 * (i + 1) for i, _ in enumerate(calls)])
     monkeypatch.setattr(cuda, "machine", lambda: MACHINE)
+    monkeypatch.setattr(cuda, "libraries", lambda: {"NumPy": lambda *shape: np.zeros(shape, np.float32)})
     monkeypatch.setattr(cuda, "missing", lambda: None)
 
 
@@ -181,9 +186,69 @@ def test_the_whole_run(monkeypatch, tmp_path, capsys):
     assert text.count("| lab7_3 | forward |") == 2
     assert (tmp_path / "cuda_roofline.png").exists()
     assert text in capsys.readouterr().out
+    assert "Wrong" not in text and re.search(r"^\| conv2d_weight \| \d+\.\d \|$", text, re.M)
     monkeypatch.setattr(cuda, "LIMIT", -1)
     assert cuda.main(["--case", "lab7_3"]) == 1
     assert "lab7_3, float32: not timed, the -1 seconds were over" in capsys.readouterr().out
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Two small cases instead of the suite; returns the path of the page."""
+    monkeypatch.setattr(cuda, "corners", lambda: [("float32", by_name("2d_groups")), ("float64", by_name("2d_groups"))])
+    monkeypatch.setattr(cuda, "SUITE", [by_name("lab7_3"), by_name("lab7_2")])
+    monkeypatch.setattr(cuda, "POOLS", [])
+    monkeypatch.setattr(cuda, "BATCH", 1)
+    monkeypatch.setattr(cuda, "RESULTS", tmp_path / "RESULTS_CUDA.md")
+    return tmp_path / "RESULTS_CUDA.md"
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_a_failed_case_loses_no_other(monkeypatch, small):
+    def failing(function, *names):
+        def call(case, *rest):
+            if (case.name, *rest[:1]) in names:
+                raise RuntimeError("[2] Call to cuMemAlloc\nresults in CUDA_ERROR_OUT_OF_MEMORY")
+            return function(case, *rest)
+        return call
+
+    monkeypatch.setattr(cuda, "against_loops", failing(cuda.against_loops, ("2d_groups", "float32")))
+    monkeypatch.setattr(cuda, "rows_of", failing(cuda.rows_of, ("lab7_3", "float32")))
+    monkeypatch.setattr(cuda, "host_times", lambda: 1 / 0)
+    assert cuda.main([]) == 1
+    text = small.read_text()
+    assert ("- 2d_groups, float32: RuntimeError: [2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY\n"
+            "- the host's times: ZeroDivisionError: division by zero\n- lab7_3, float32: RuntimeError: ") in text
+    assert text.count("| lab7_3 | forward |") == 1 and text.count("| lab7_2 | forward |") == 2
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("kind, raised", [(RuntimeError, None), (KeyboardInterrupt, KeyboardInterrupt)])
+def test_what_was_measured_before_the_device_was_lost(monkeypatch, small, kind, raised):
+    import torch
+
+    def answer():
+        if done:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    def rows_of(case, mode, seconds, original=cuda.rows_of):
+        if mode == "tensor cores":
+            done.append(mode)
+            raise kind("an illegal memory access")
+        return original(case, mode, seconds)
+
+    done = []
+    monkeypatch.setattr(cuda, "rows_of", rows_of)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", answer)
+    with pytest.raises(raised) if raised else nullcontext():
+        assert cuda.main([]) == 1
+    text = small.read_text()
+    assert text.count("| lab7_3 | forward |") == text.count("| lab7_2 | forward |") == 1
+    assert done == ["tensor cores"]
+    if raised is None:
+        assert ("- lab7_3, tensor cores: RuntimeError: an illegal memory access; the device answers no more, and the "
+                "rest was not run") in text
 
 
 @pytest.mark.usefixtures("on_the_host")
