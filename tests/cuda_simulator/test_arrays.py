@@ -132,9 +132,10 @@ def on(stream):
 
 @pytest.mark.parametrize("streams, runs_on, waited", [
     ((1, 1, 1), 0, []), ((None, None, None), 0, []), ((9, 9, 9), 9, []), ((9, None, 9), 9, []),
-    ((9, 8, 9), 9, [8]), ((9, 1, 9), 9, [0]), ((1, 9, 1), 0, [9]), ((None, 9, None), 9, []), ((2, 2, 2), 2, []),
+    ((9, 8, 9), 9, [8, 9]), ((9, 1, 9), 9, [0, 9]), ((1, 9, 1), 0, [9, 0]), ((None, 9, None), 9, []),
+    ((2, 2, 2), 2, []),
 ])
-def test_a_kernel_runs_on_the_first_arrays_stream_and_waits_for_others(waits, monkeypatch, streams, runs_on, waited):
+def test_a_kernel_runs_on_the_first_arrays_stream_and_in_turn_with_others(waits, monkeypatch, streams, runs_on, waited):
     seen = []
     monkeypatch.setattr(fastconv.backends.get("cuda"), "conv_forward",
                         lambda *_: seen.append(launch.current_stream()))

@@ -43,15 +43,18 @@ def run_on_device(kernel, *arguments):
         # Asked for here, as CuPy has a current stream for each device; and once, as that takes microseconds.
         found = [_described(a) for a in arrays]
         running = next((stream for _, stream in found if stream is not None), 0)
-        for _, stream in found:
-            if stream is not None and stream != running:
-                _synchronize(stream)
+        others = {stream for _, stream in found} - {running, None}
+        for stream in others:
+            _synchronize(stream)
         token = launch.set_stream(running)
         try:
             getattr(backends.get("cuda"), kernel)(
                 *[view(a, interface, running) for a, (interface, _) in zip(arrays, found, strict=True)], g)
         finally:
             launch.reset_stream(token)
+        if others:
+            # What is computed on another stream next could take memory that is given back before it has been read.
+            _synchronize(running)
 
 
 class _telling:
