@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.cases import CONV_CORNERS, SUITE, by_name
+from fastconv import geometry
 from fastconv.backends.cuda import blocks, launch, tables
 
 
@@ -137,6 +138,43 @@ def test_the_weight_gradient_s_ranges_cover_all_pixels():
         assert total == g.n * prod(g.output)
         assert each % 8 == 0 and (splits - 1) * each < total <= splits * each
         assert splits <= max(1, wanted)
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("far", [2**8, 2**12, 2**20, 2**27, 2**28, 2**40, 2**50])
+def test_offsets_and_coordinates_fit(far, axis):
+    """Taps far beyond the map, as padding and dilation allow: their offsets are exact, and `nowhere` stays outside."""
+    sizes = [(2, 4, 4), (4, 2, 4), (4, 4, 2)][axis]
+    one = [(1, far)[a == axis] for a in range(3)]
+    g = geometry.conv("conv3d", (1, 6, *sizes), (5, 6, *[(1, 2)[a == axis] for a in range(3)]),
+                      [max(1, n // 2) for n in one], [n if n > 1 else 0 for n in one], one, 1)
+    for make in (tables.forward, tables.backward_input):
+        found = make(g, (4, 8, 4))
+        line = found.phases[0]
+        kind = np.iinfo(found.taps.dtype)
+        nowhere = tables.NOWHERE_WIDE if found.wide else tables.NOWHERE
+        reach = 0
+        for a, size in enumerate(line[tables.SIZE:tables.SIZE + 3]):
+            count = (g.output if make is tables.forward else g.input)[a]
+            first, last = int(line[tables.START + a]), int(line[tables.START + a] + line[tables.STEP + a] * (count - 1))
+            shifts = [int(t) for t in found.taps[found.weights >= 0, 1 + a]]
+            reach = max(reach, *map(abs, (first, last, *shifts)))
+            for place in (first, last, nowhere):
+                for by in (*shifts, nowhere):
+                    assert kind.min <= place + by <= kind.max
+                    assert nowhere not in (place, by) or not 0 <= place + by < size
+        assert reach < 2**28 or found.wide
+        offsets = {sum(int(by) * size for by, size in zip(line, (sizes_after(g, make)), strict=True))
+                   for line in found.taps[found.weights >= 0, 1:]}
+        plane = prod(g.input if make is tables.forward else g.output)
+        assert {int(tap) for tap in found.taps[found.weights >= 0, 0]} == {
+            c * plane + offset for offset in offsets for c in range(6 if make is tables.forward else 5)}
+
+
+def sizes_after(g, make):
+    """How many elements lead from one depth, height and width to the next."""
+    _, h, w = g.input if make is tables.forward else g.output
+    return h * w, w, 1
 
 
 # Launches

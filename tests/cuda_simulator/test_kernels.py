@@ -73,7 +73,14 @@ def check(case, dtype):
                    g)
 
 
-@pytest.mark.parametrize("case", CONVS + TILES + POOLS, ids=str)
+# Padding and dilation of more than any array's size, of one axis and of planes: taps that reach beyond 32 bits.
+FAR = [Conv("far", (1, 6, 10), (5, 6, 2), stride=2**27, padding=2**29, dilation=2**29),
+       Conv("far_few", (1, 2, 10), (3, 2, 2), stride=2**29, padding=2**30, dilation=2**30),
+       Conv("far_planes", (1, 2, 2, 8, 8), (2, 2, 2, 1, 1), stride=(2**24, 8, 8), padding=(2**25, 0, 0),
+            dilation=(2**25, 1, 1))]
+
+
+@pytest.mark.parametrize("case", CONVS + TILES + FAR + POOLS, ids=str)
 def test_single(case):
     check(case, "float32")
 

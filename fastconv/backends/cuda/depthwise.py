@@ -75,7 +75,7 @@ def strips(r, s, step, py, threads, size, wide):
             sums = registers(PY, KEPT)
             for t in range(0, whole(field(phase, COUNT), WIDE), TAPS):
                 offset, dd, dh, dw = entry(taps, whole(t, WIDE), WIDE)
-                if inside(d + dd, depth):
+                if inside(whole(d + dd, WIDE), depth):
                     slide(sums, place, offset, whole(h + dh, WIDE), height, whole(w + dw, WIDE), width,
                           shift(weights, t, KEPT), R, S, STRIDE, PY, BYTES)
             base = target_of(shift(target, group * field(phase, TARGET_CHANNEL), BYTES), phase, strip, BYTES, WIDE)

@@ -32,6 +32,7 @@ from fastconv.backends.cuda.tables import (
     FIELDS,
     FIRST,
     NOWHERE,
+    NOWHERE_WIDE,
     PACKED_GROUP,
     PHASES,
     ROWS,
@@ -112,7 +113,7 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, vector, tensor=0, flat=0):
     SUMS, HELD = TM * TN // (32 if TENSOR else 1), MINE * 4
     NEXT_ROWS, NEXT_COLUMNS = BM // (TM // 4), BN // (TN // 4)
     SQUARES_DOWN, SQUARES_ACROSS = TM // 16, TN // 8
-    TAP_BYTES = 8 if WIDE else 4
+    TAP_BYTES, BEYOND = (8, NOWHERE_WIDE) if WIDE else (4, NOWHERE)
 
     def kernel(source, packed, bias, target, phases, taps, first_block):
         left = shared(cuda.shared.array(LEFT_CELLS, jit.COMPLEX), KEPT)
@@ -143,7 +144,7 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, vector, tensor=0, flat=0):
             place = shift(source, n * field(phase, SOURCE_IMAGE) + group * field(phase, SOURCE_GROUP)
                           + (d * field(phase, SIZE + 1) + h) * field(phase, SIZE + 2) + w, BYTES)
             if first_pixel + column >= total:
-                w = whole(NOWHERE, WIDE)
+                w = whole(BEYOND, WIDE)
             rows_padded = whole(field(phase, ROWS_PADDED), WIDE)
             weights = shift(packed, group * field(phase, PACKED_GROUP)
                             + field(phase, FIRST) * field(phase, ROWS_PADDED) + first_row, KEPT)
@@ -158,29 +159,29 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, vector, tensor=0, flat=0):
                 for i in range(MINE):
                     v = whole(thread + i * THREADS, 0)
                     if QUADS % THREADS == 0 or v < QUADS:
-                        four = load4(weights, whole((q + v // QUADS_ROW) * rows_padded + v % QUADS_ROW * 4, WIDE),
-                                     KEPT)
+                        mine = shift(weights, whole(v // QUADS_ROW * rows_padded + v % QUADS_ROW * 4, WIDE), KEPT)
+                        four = load4(mine, whole(q * rows_padded, WIDE), KEPT)
                         put4(next_left, 4 * i, four)
                 for i in range(EACH):
                     offset, dd, dh, dw = entry(tap, whole(q + row + i * ROWS_AT_ONCE, WIDE), WIDE)
-                    wanted = inside(w + dw, width)
+                    wanted = inside(whole(w + dw, WIDE), width)
                     if AXES > 1:
-                        wanted = wanted & inside(h + dh, height)
+                        wanted = wanted & inside(whole(h + dh, WIDE), height)
                     if AXES > 2:
-                        wanted = wanted & inside(d + dd, depth)
+                        wanted = wanted & inside(whole(d + dd, WIDE), depth)
                     if FLAT:
                         put4(next_right, 4 * i, load4_if(place, offset, wanted, source, BYTES))
                     else:
                         put(next_right, i, load_if(place, offset, wanted, BYTES))
                 if step >= 0:
-                    half = whole(step % 2, 0)
+                    half = whole(step & 1, 0)
                     if TENSOR:
                         multiply_tensor(sums, left, whole(half * LEFT + ty, 0), LEFT_ROW, right,
                                         whole(half * RIGHT + tx, 0), RIGHT_ROW, lane, BK, TM, TN)
                     else:
                         multiply(sums, left, whole(half * LEFT + ty, 0), BM, right, whole(half * RIGHT + tx, 0), BN,
                                  BK, TM, TN)
-                half = whole((step + 1) % 2, 0)
+                half = whole((step + 1) & 1, 0)
                 for i in range(MINE):
                     v = whole(thread + i * THREADS, 0)
                     if QUADS % THREADS == 0 or v < QUADS:
@@ -268,7 +269,7 @@ def direct(tm, px, threads, size, axes, wide, weighted=1):
     TM, PX, THREADS, BYTES, AXES, WIDE, WEIGHTED = tm, px, threads, size, axes, wide, weighted
     KEPT = max(BYTES, 4)
     SUMS, GROUPS = TM * PX, -(-TM // 4)
-    TAP_BYTES = 8 if WIDE else 4
+    TAP_BYTES, BEYOND = (8, NOWHERE_WIDE) if WIDE else (4, NOWHERE)
     KIND = jit.INT64 if WIDE else jit.INT32
 
     def kernel(source, packed, bias, target, phases, taps, first_block):
@@ -300,7 +301,7 @@ def direct(tm, px, threads, size, axes, wide, weighted=1):
                 places[p] = shift(source, n * field(phase, SOURCE_IMAGE) + group * field(phase, SOURCE_GROUP)
                                   + (d * field(phase, SIZE + 1) + h) * field(phase, SIZE + 2) + w, BYTES)
                 ds[p], hs[p] = d, h
-                ws[p] = w if first_pixel + thread + p * THREADS < total else NOWHERE
+                ws[p] = w if first_pixel + thread + p * THREADS < total else BEYOND
             rows_padded = whole(field(phase, ROWS_PADDED), WIDE)
             weights = shift(packed, group * field(phase, PACKED_GROUP)
                             + field(phase, FIRST) * field(phase, ROWS_PADDED) + first_row, KEPT)
@@ -309,11 +310,11 @@ def direct(tm, px, threads, size, axes, wide, weighted=1):
             for q in range(whole(field(phase, COUNT), WIDE)):
                 offset, dd, dh, dw = entry(tap, whole(q, WIDE), WIDE)
                 for p in range(PX):
-                    wanted = inside(ws[p] + dw, width)
+                    wanted = inside(whole(ws[p] + dw, WIDE), width)
                     if AXES > 1:
-                        wanted = wanted & inside(hs[p] + dh, height)
+                        wanted = wanted & inside(whole(hs[p] + dh, WIDE), height)
                     if AXES > 2:
-                        wanted = wanted & inside(ds[p] + dd, depth)
+                        wanted = wanted & inside(whole(ds[p] + dd, WIDE), depth)
                     put(found, p, load_if(places[p], offset, wanted, BYTES))
                 if TM == 1:
                     if WEIGHTED:

@@ -280,12 +280,12 @@ def _field(builder, table, number, constant=False):
     return read(builder, at(builder, table, LONG(number), LONG), 8, constant)
 
 
-def _parts(builder, phase, pixel, wide):
-    """The IR of `split`."""
+def _parts(builder, phase, pixel, wide, constant):
+    """The IR of `split`; `constant` as of `read`."""
     kind = LONG if wide else INT
     parts = []
     for name in (tables.PIXELS, tables.PLANE, tables.ROW):
-        divisor, magic, by = (_field(builder, phase, name + i) for i in range(3))
+        divisor, magic, by = (_field(builder, phase, name + i, constant) for i in range(3))
         if wide:
             found = builder.udiv(pixel, divisor)
         else:
@@ -319,7 +319,7 @@ def split(typingctx, phase, pixel, wide):
 
     def generate(context, builder, signature, args):
         return tupled(context, builder, signature.return_type,
-                      _parts(builder, args[0], args[1], wide.literal_value))
+                      _parts(builder, args[0], args[1], wide.literal_value, True))
 
     return types.UniTuple(kind, 4)(types.int64, kind, wide), generate
 
@@ -332,7 +332,8 @@ def target_of(typingctx, place, phase, pixel, size, wide):
     kind = types.int64 if wide.literal_value else types.int32
 
     def generate(context, builder, signature, args):
-        parts = _parts(builder, args[1], args[2], wide.literal_value)
+        # Read where it stands, as by `late`.
+        parts = _parts(builder, args[1], args[2], wide.literal_value, False)
         steps = tables.TARGET_IMAGE, *(tables.TARGET_STEP + i for i in range(3))
         offset = _field(builder, args[1], tables.TARGET)
         for part, step in zip(parts, steps, strict=True):
@@ -497,20 +498,22 @@ def multiply(typingctx, sums, a, first_a, step_a, b, first_b, step_b, depth, row
         shelf, at_a, from_a, at_b, from_b = args[0], args[1], args[2], args[4], args[5]
         kind = shelf.type.pointee
         fma = builder.module.declare_intrinsic("llvm.fma", [kind], ir.FunctionType(kind, [kind] * 3))
-        index = from_a.type
+        # One base and constant offsets: added to the index instead, each of the 32 loads of a step would extend a sum
+        # of its own to 64 bits.
+        base_a, base_b = builder.gep(at_a, [from_a]), builder.gep(at_b, [from_b])
         places = [builder.gep(shelf, [INT(i)]) for i in range(m * n)]
         total = [builder.load(place) for place in places]
 
-        def line(pointer, first, k, pitch, length):
+        def line(base, k, pitch, length):
             values = []
             for group in range(length // 4):
                 offset = k * pitch + group * (pitch_of(pitch) // (length // 4))
-                found = builder.load(_four(builder, pointer, builder.add(first, index(offset))), align=16)
+                found = builder.load(_four(builder, base, INT(offset)), align=16)
                 values += [builder.extract_element(found, INT(i)) for i in range(4)]
             return values
 
         for k in range(many):
-            left, right = line(at_a, from_a, k, pitch_a, m), line(at_b, from_b, k, pitch_b, n)
+            left, right = line(base_a, k, pitch_a, m), line(base_b, k, pitch_b, n)
             for i in range(m):
                 for j in range(n):
                     total[i * n + j] = builder.call(fma, [left[i], right[j], total[i * n + j]])
@@ -549,8 +552,9 @@ def multiply_tensor(typingctx, sums, a, first_a, step_a, b, first_b, step_b, lan
         shelf, at_a, from_a, at_b, from_b, lane = args[0], args[1], args[2], args[4], args[5], args[7]
         kind = shelf.type.pointee
         group, inner = builder.lshr(lane, INT(2)), builder.and_(lane, INT(3))
-        mine_a = builder.add(from_a, builder.add(builder.mul(inner, INT(pitch_a)), group))
-        mine_b = builder.add(from_b, builder.add(builder.mul(inner, INT(pitch_b)), group))
+        # As in `multiply`: one base each, and constant offsets.
+        mine_a = builder.gep(at_a, [builder.add(from_a, builder.add(builder.mul(inner, INT(pitch_a)), group))])
+        mine_b = builder.gep(at_b, [builder.add(from_b, builder.add(builder.mul(inner, INT(pitch_b)), group))])
         places = [builder.gep(shelf, [INT(i)]) for i in range(m * n // 32)]
         total = [builder.load(place) for place in places]
         result = ir.LiteralStructType([kind] * 4)
@@ -559,14 +563,13 @@ def multiply_tensor(typingctx, sums, a, first_a, step_a, b, first_b, step_b, lan
             "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {$0,$1,$2,$3}, {$4,$5,$6,$7}, {$8,$9}, "
             "{$10,$11,$12,$13};", "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", side_effect=True)
 
-        def bits(pointer, first, offset):
-            found = builder.load(builder.gep(pointer, [builder.add(first, INT(offset))]))
-            return builder.bitcast(found, INT)
+        def bits(base, offset):
+            return builder.bitcast(builder.load(builder.gep(base, [INT(offset)])), INT)
 
         for k in range(0, many, 8):
-            left = [[bits(at_a, mine_a, (k + 4 * (i // 2)) * pitch_a + 16 * row + 8 * (i % 2)) for i in range(4)]
+            left = [[bits(mine_a, (k + 4 * (i // 2)) * pitch_a + 16 * row + 8 * (i % 2)) for i in range(4)]
                     for row in range(m // 16)]
-            right = [[bits(at_b, mine_b, (k + 4 * i) * pitch_b + 8 * column) for i in range(2)]
+            right = [[bits(mine_b, (k + 4 * i) * pitch_b + 8 * column) for i in range(2)]
                      for column in range(n // 8)]
             for row in range(m // 16):
                 for column in range(n // 8):

@@ -74,11 +74,11 @@ def im2col(rows, threads, size, axes, wide):
                           + (d * field(phase, SIZE + 1) + h) * field(phase, SIZE + 2) + w, BYTES)
             for i in range(least(LINES, columns - first)):
                 offset, dd, dh, dw = entry(taps, whole(first + i, WIDE), WIDE)
-                wanted = inside(w + dw, width)
+                wanted = inside(whole(w + dw, WIDE), width)
                 if AXES > 1:
-                    wanted = wanted & inside(h + dh, height)
+                    wanted = wanted & inside(whole(h + dh, WIDE), height)
                 if AXES > 2:
-                    wanted = wanted & inside(d + dd, depth)
+                    wanted = wanted & inside(whole(d + dd, WIDE), depth)
                 store(at, i * pixels, load_if(place, offset, wanted, BYTES), BYTES)
     return jit.kernel(kernel)
 

@@ -33,7 +33,9 @@ KERNEL, DILATION, WINDOW_STEP, BEFORE, AFTER, WINDOW_SIZE = (_take(3) for _ in r
 DIVISOR, COUNTED, FIELDS = (_take() for _ in range(3))
 
 COMPUTED = {2: np.float32, 4: np.float32, 8: np.float64}  # what elements of so many bytes are computed in
-NOWHERE = -(2**29)  # a coordinate that no offset brings back inside
+# A coordinate that no offset brings back inside, of 32 bits and, where coordinates reach beyond FAR, of 64.
+NOWHERE, NOWHERE_WIDE = -(2**29), -(2**62)
+FAR = 2**28
 INT32 = 2**31 - 1
 
 
@@ -104,7 +106,7 @@ def backward_phases(g, axis):
 def forward(g, blocks):
     """The tables of `conv_forward`; `blocks` is (rows, pixels, taps) of a block."""
     taps = math.prod(g.kernel)
-    return _gather(g.n, g.groups, [forward_phases(g, axis) for axis in range(3)], g.input, g.output, g.kernel,
+    return _gather(g, g.n, g.groups, [forward_phases(g, axis) for axis in range(3)], g.input, g.output,
                    channels=g.c // g.groups, rows=g.k // g.groups, blocks=blocks,
                    weight_channel=taps, weight_row=g.c // g.groups * taps, weight_group=g.k // g.groups * g.c //
                    g.groups * taps)
@@ -113,7 +115,7 @@ def forward(g, blocks):
 def backward_input(g, blocks):
     """The tables of `conv_backward_input`."""
     taps = math.prod(g.kernel)
-    return _gather(g.n, g.groups, [backward_phases(g, axis) for axis in range(3)], g.output, g.input, g.kernel,
+    return _gather(g, g.n, g.groups, [backward_phases(g, axis) for axis in range(3)], g.output, g.input,
                    channels=g.k // g.groups, rows=g.c // g.groups, blocks=blocks,
                    weight_channel=g.c // g.groups * taps, weight_row=taps, weight_group=g.k // g.groups * g.c //
                    g.groups * taps)
@@ -121,8 +123,8 @@ def backward_input(g, blocks):
 
 def col2im(g, blocks):
     """The tables of `col2im`: the input's gradient of a depthwise convolution, each of whose taps has its own plane."""
-    return _gather(g.n, g.c, [backward_phases(g, axis) for axis in range(3)], g.output, g.input, g.kernel, channels=1,
-                   rows=1, blocks=blocks, weight_channel=0, weight_row=0, weight_group=0, planes=True)
+    return _gather(g, g.n, g.c, [backward_phases(g, axis) for axis in range(3)], g.output, g.input,
+                   channels=1, rows=1, blocks=blocks, weight_channel=0, weight_row=0, weight_group=0, planes=True)
 
 
 def in_strips(tables, py, threads):
@@ -142,14 +144,14 @@ def in_strips(tables, py, threads):
 
 def windows(g, blocks):
     """The forward tables of a pooling: one map after the other."""
-    tables = _gather(g.n * g.c, 1, [forward_phases(g, axis) for axis in range(3)], g.input, g.output, g.kernel,
+    tables = _gather(g, g.n * g.c, 1, [forward_phases(g, axis) for axis in range(3)], g.input, g.output,
                      channels=1, rows=1, blocks=blocks, weight_channel=0, weight_row=0, weight_group=0)
     return _with_windows(tables, g)
 
 
 def windows_backward(g, blocks):
     """The tables of the input's gradient of an average pooling."""
-    tables = _gather(g.n * g.c, 1, [backward_phases(g, axis) for axis in range(3)], g.output, g.input, g.kernel,
+    tables = _gather(g, g.n * g.c, 1, [backward_phases(g, axis) for axis in range(3)], g.output, g.input,
                      channels=1, rows=1, blocks=blocks, weight_channel=0, weight_row=0, weight_group=0)
     return _with_windows(tables, g)
 
@@ -157,8 +159,8 @@ def windows_backward(g, blocks):
 def im2col(g, blocks):
     """The tables of `im2col`: the forward pass of a convolution of one group, all of whose taps are rows."""
     taps = math.prod(g.kernel)
-    tables = _gather(g.n, 1, [forward_phases(g, axis) for axis in range(3)], g.input, g.output, g.kernel, channels=g.c,
-                     rows=1, blocks=blocks, weight_channel=taps, weight_row=0, weight_group=0)
+    tables = _gather(g, g.n, 1, [forward_phases(g, axis) for axis in range(3)], g.input, g.output,
+                     channels=g.c, rows=1, blocks=blocks, weight_channel=taps, weight_row=0, weight_group=0)
     return _divided(tables, g.c * taps, columns_each=blocks[0])
 
 
@@ -205,9 +207,9 @@ def side_by_side(g):
     return g.stride == g.kernel and not any(map(any, g.padding)) and whole_windows(g)
 
 
-def _gather(n, groups, axes, source, target, kernel, channels, rows, blocks, weight_channel, weight_row, weight_group,
+def _gather(g, n, groups, axes, source, target, channels, rows, blocks, weight_channel, weight_row, weight_group,
             planes=False):
-    bm, bn, bk = blocks
+    (bm, bn, bk), kernel = blocks, g.kernel
     source_map, target_map = math.prod(source), math.prod(target)
     maps = math.prod(kernel) if planes else channels
     combined = list(product(*axes))
@@ -218,12 +220,16 @@ def _gather(n, groups, axes, source, target, kernel, channels, rows, blocks, wei
     all_rows, rows_padded = sum(padded) + bk * len(padded), _up(rows, bm)
     pixels = [math.prod(phase.count for phase in one) for one in combined]
     blocks_pixels, blocks_rows = -(-n * max(pixels) // bn), -(-rows // bm)
-    wide = max(n * max(pixels) + bn, maps * source_map, rows * target_map, all_rows * rows_padded,
-               rows * channels * math.prod(kernel)) > INT32
+    # Taps may reach as far as the padding: an offset leads through all of the padded map, and a weight gradient fetches
+    # up to two steps (of `bn` pixels) beyond the last pixel.
+    padded_size = [i + before + after for i, (before, after) in zip(g.input, g.padding, strict=True)]
+    wide = max(n * max(pixels) + 2 * bn, maps * math.prod(padded_size), maps * source_map, rows * target_map,
+               all_rows * rows_padded, rows * channels * math.prod(kernel)) > INT32 or max(padded_size) > FAR
+    nowhere = NOWHERE_WIDE if wide else NOWHERE
 
     phases = np.zeros((len(combined), FIELDS), np.int64)
     taps = np.empty((all_rows, 4), np.int64 if wide else np.int32)
-    taps[:] = 0, NOWHERE, NOWHERE, NOWHERE
+    taps[:] = 0, nowhere, nowhere, nowhere
     weights = np.full(all_rows, -1, np.int64)
     first = 0
     for line, one, count, count_padded, size in zip(phases, combined, counts, padded, pixels, strict=True):

@@ -105,6 +105,14 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, out, tensor=0):
         dy_group = shift(dy, (group * field(phase, ROWS) + first_row + line) * field(phase, TARGET_CHANNEL), BYTES)
         x_group = shift(x, group * field(phase, SOURCE_GROUP), BYTES)
 
+        # All that a step asks of the phase, read once: what is read again costs a step 7 loads and as many products.
+        plane, row = whole(field(phase, PLANE), WIDE), whole(field(phase, ROW), WIDE)
+        dy_image, x_image = field(phase, TARGET_IMAGE), field(phase, SOURCE_IMAGE)
+        step_d, step_h = whole(field(phase, STEP), WIDE), whole(field(phase, STEP + 1), WIDE)
+        step_w = whole(field(phase, STEP + 2), WIDE)
+        start_d, start_h = whole(field(phase, START), WIDE), whole(field(phase, START + 1), WIDE)
+        start_w = whole(field(phase, START + 2), WIDE)
+
         sums = registers(SUMS, KEPT)
         next_left, next_right = registers(OF_LEFT, KEPT), registers(OF_RIGHT, KEPT)
         steps = whole((end - begin + BK - 1) // BK, WIDE)
@@ -112,33 +120,32 @@ def tile(bm, bn, bk, tm, tn, size, axes, wide, out, tensor=0):
             pixel = whole(begin + (step + 1) * BK + lane, WIDE)
             n, d, h, w = split(phase, pixel, WIDE)
             there = pixel < end
-            place = shift(dy_group, n * field(phase, TARGET_IMAGE)
-                          + (d * field(phase, PLANE) + h * field(phase, ROW) + w), BYTES)
+            place = shift(dy_group, n * dy_image + whole(d * plane + h * row + w, WIDE), BYTES)
             for i in range(OF_LEFT):
                 wanted = there & (first_row + line + i * LINES < rows)
                 put(next_left, i, load_if(place, whole(i * LINES * channel, WIDE), wanted, BYTES))
-            w = whole(w * field(phase, STEP + 2) + field(phase, START + 2), WIDE)
-            h = whole(h * field(phase, STEP + 1) + field(phase, START + 1), WIDE)
-            d = whole(d * field(phase, STEP) + field(phase, START), WIDE)
-            place = shift(x_group, n * field(phase, SOURCE_IMAGE)
-                          + (d * field(phase, SIZE + 1) + h) * field(phase, SIZE + 2) + w, BYTES)
+            w = whole(w * step_w + start_w, WIDE)
+            h = whole(h * step_h + start_h, WIDE)
+            d = whole(d * step_d + start_d, WIDE)
+            # In 32 bits where the padded map fits them: `tables` sees to that.
+            place = shift(x_group, n * x_image + whole((d * height + h) * width + w, WIDE), BYTES)
             for i in range(OF_RIGHT):
                 offset, dd, dh, dw = entry(taps, whole(first_column + line + i * LINES, WIDE), WIDE)
-                wanted = there & inside(w + dw, width)
+                wanted = there & inside(whole(w + dw, WIDE), width)
                 if AXES > 1:
-                    wanted = wanted & inside(h + dh, height)
+                    wanted = wanted & inside(whole(h + dh, WIDE), height)
                 if AXES > 2:
-                    wanted = wanted & inside(d + dd, depth)
+                    wanted = wanted & inside(whole(d + dd, WIDE), depth)
                 put(next_right, i, load_if(place, offset, wanted, BYTES))
             if step >= 0:
-                half = whole(step % 2, 0)
+                half = whole(step & 1, 0)
                 if TENSOR:
                     multiply_tensor(sums, left, whole(half * LEFT + ty, 0), LEFT_ROW, right,
                                     whole(half * RIGHT + tx, 0), RIGHT_ROW, own, BK, TM, TN)
                 else:
                     multiply(sums, left, whole(half * LEFT + ty, 0), LEFT_ROW, right, whole(half * RIGHT + tx, 0),
                              RIGHT_ROW, BK, TM, TN)
-            half = whole((step + 1) % 2, 0)
+            half = whole((step + 1) & 1, 0)
             for i in range(OF_LEFT):
                 value = take(next_left, i)
                 if TENSOR:
@@ -222,11 +229,11 @@ def direct(tm, tn, threads, size, axes, wide, out):
                           + (d * field(phase, SIZE + 1) + h) * field(phase, SIZE + 2) + w, BYTES)
             for j in range(TN):
                 offset, dd, dh, dw = entry(taps, whole(first_column + j, WIDE), WIDE)
-                wanted = inside(w + dw, width)
+                wanted = inside(whole(w + dw, WIDE), width)
                 if AXES > 1:
-                    wanted = wanted & inside(h + dh, height)
+                    wanted = wanted & inside(whole(h + dh, WIDE), height)
                 if AXES > 2:
-                    wanted = wanted & inside(d + dd, depth)
+                    wanted = wanted & inside(whole(d + dd, WIDE), depth)
                 put(found, j, load_if(place, offset, wanted, BYTES))
             for i in range(TM):
                 gradient = load_if(of_dy, whole(i * channel, WIDE), first_row + i < rows, BYTES)
