@@ -18,6 +18,7 @@ cdef enum:
     STRETCH = 1024  # elements that are added up at a time
     PIECE = 64      # steps of a column that are summed at a time
     ENTRY = 27      # numbers of a product in `plan.Batch.table`
+    SHORT = 8       # positions of a row below which they are stored one by one
 
 
 cdef inline char* aligned(char* space) noexcept nogil:
@@ -196,6 +197,15 @@ cdef inline void multiply_product(Py_ssize_t begin, Py_ssize_t end, const int64_
             for n in range(count):
                 transpose(here, wide, <const floating*>c + n * here * panel_width, panel_width,
                           target + place[n * here], out_column, added)
+        elif out_q == 1 and width >= SHORT:
+            # A row of positions after the other.
+            i, q = 0, first % width
+            while i < rows:
+                here = min(width - q, rows - i)
+                transpose(here, wide, <const floating*>c + i * panel_width, panel_width, target + place[i], out_column,
+                          added)
+                i += here
+                q = 0
         else:
             for j in range(wide):
                 for i in range(rows):

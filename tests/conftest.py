@@ -54,7 +54,7 @@ def fresh():
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
         environment = {name: value for name, value in environment.items() if value is not None}
         done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, cwd=ROOT, text=True,
-                              capture_output=True, timeout=120, check=False)
+                              capture_output=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
     return run

@@ -25,7 +25,7 @@ BACKENDS = [name for name in ("numba", "cython") if backends.available()[name] i
 EVEN = ((1, 1), (1, 1))
 CASES = {
     **{f"depthwise_{k}x{k}_stride{s}_width{w}": flat(3, 3, (9, w), (k, k), s, ((k // 2, k // 2),) * 2, groups=3)
-       for k in (3, 5, 7) for s in (1, 2) for w in (7, 16, 17, 33, 70, 143)},
+       for k in (3, 5, 7) for s in (1, 2) for w in (7, 10, 14, 16, 17, 28, 33, 70, 143)},
     "depthwise_far_padding": flat(3, 3, (6, 31), (3, 3), 1, ((2, 2), (2, 2)), groups=3),
     "depthwise_uneven_padding": flat(3, 3, (6, 40), (3, 3), 1, ((0, 2), (2, 0)), groups=3),
     "depthwise_cut": flat(3, 3, (9, 40), (3, 3), 2, EVEN, groups=3, cut=1),
