@@ -47,6 +47,11 @@ class Table:
         return len(self.array)
 
 
+def piece(steps):
+    """Steps of a reduction that are done at a time: equal pieces, as a short last one would waste a tile's start."""
+    return -(-steps // -(-steps // STEPS))
+
+
 def table(offsets):
     """A Table of int64."""
     array = np.array(offsets, np.int64)
@@ -132,7 +137,7 @@ class Product:
         return (self.images, self.groups, *self.positions, self.image_stride, self.group_stride,
                 *self.position_strides, len(self.col_a), self.columns, self.panels.steps, self.panels.width,
                 self.out_image, self.out_column, *self.out_positions, self.out_offset, -(-length // ROWS),
-                min(length, ROWS), together, STEPS)
+                min(length, ROWS), together, piece(len(self.col_a)))
 
     @cached_property
     def items(self):
@@ -201,7 +206,7 @@ class WeightProduct:
     def args(self):
         return (self.images, self.groups, *self.positions, self.image_stride, self.group_stride,
                 *self.position_strides, len(self.rows), self.columns, self.panels.blocks, self.panels.width,
-                self.splits, self.row_blocks, STEPS, ROWS)
+                self.splits, self.row_blocks, piece(-(-self.images * prod(self.positions) // self.splits)), ROWS)
 
     @cached_property
     def row_blocks(self):

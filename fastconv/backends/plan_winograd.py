@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import prod
 
-from fastconv.backends.plan import STEPS, Panels, table
+from fastconv.backends.plan import Panels, piece, table
 from fastconv.geometry import Geometry
 
 # Taps across and down of the kernels that six points serve.
@@ -143,7 +143,7 @@ class Winograd:
     @cached_property
     def chunk(self):
         """Steps of a product at a time; 64 channels' points of a panel are 590 KiB, for the second-level cache."""
-        return 64 if self.fused else STEPS
+        return 64 if self.fused else piece(self.steps)
 
     @cached_property
     def point(self):

@@ -30,7 +30,7 @@ def multiply_planes(begin, end, a, like):
     x, w, bias, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)
     groups, steps, rows, plane = a[4], a[5], a[6], a[7]
     group_stride, row_stride, step_stride = a[8], a[9], a[10]
-    past = a[11] != 0
+    piece, past = a[11], a[12] != 0
     size = lanes(like)
     width = 4 * size
     blocks = (plane + width - 1) // width
@@ -49,9 +49,9 @@ def multiply_planes(begin, end, a, like):
                 row[i] = (done + i) * row_stride
             for i in range(here, here + 16):
                 row[i] = row[here - 1]
-            for start in range(0, steps, STEPS):
-                some = min(STEPS, steps - start)
-                if done == 0 or steps > STEPS:
+            for start in range(0, steps, piece):
+                some = min(piece, steps - start)
+                if done == 0 or steps > piece:
                     for t in range(some):
                         for j in range(wide):
                             b[t * width + j] = source[(start + t) * plane + j]
@@ -95,4 +95,5 @@ def _run(source, w, bias, out, g, steps, rows, row_stride, step_stride):
     width = PANEL // STEPS * 4 // out.itemsize
     run(multiply_planes, g.n * g.groups * -(-plane // width),
         np.array([address(source), address(w), address(bias), address(out), g.groups, steps, rows, plane, rows * steps,
-                  row_stride, step_stride, past(out)], np.int64), out.dtype, get_num_threads(), g.multiply_adds // 50)
+                  row_stride, step_stride, plan.piece(steps), past(out)], np.int64),
+        out.dtype, get_num_threads(), g.multiply_adds // 50)
