@@ -108,13 +108,13 @@ def cuda_arrays():
     return getattr(get("cuda"), "arrays", None) or importlib.import_module("fastconv.backends.cuda.arrays")
 
 
-def extra(name, x=None):
+def extra(name, x):
     """A kernel beyond the contract, of the backend in force; None where it has none of that name, or not for `x`.
 
     What can be written in the array's own namespace is, in `fastconv.functional`; a backend may bring a faster form of
-    it, which that function then calls for NumPy arrays. It takes C-contiguous arrays, inputs first and results last, of
-    which none is empty, and gives the same bits for any number of threads. An activation's is named as the function is.
-    Of these, planes (N * C) are the arrays' first axis, and `fastconv.sampling` describes the axes::
+    it, which that function then calls for NumPy arrays that are not empty, as `x` tells. It takes C-contiguous arrays,
+    inputs first and results last, and gives the same bits for any number of threads. An activation's is named as the
+    function is. Of these, planes (N * C) are the arrays' first axis, and `fastconv.sampling` describes the axes::
 
         resample(x, y, axes, fill)                      padding, interpolation, zeros put in, elements left out
         adaptive_avg(x, y, regions)                     adaptive_avg_backward(dy, dx, regions)
@@ -122,7 +122,7 @@ def extra(name, x=None):
         max_unpool(x, indices, y)                       max_unpool_backward(dy, indices, dx)
         pixel_shuffle(small, large, factor, back)
     """
-    return None if x is not None and type(x) is not np.ndarray else getattr(current(), name, None)
+    return getattr(current(), name, None) if type(x) is np.ndarray and x.size else None
 
 
 def current_name():

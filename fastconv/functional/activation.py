@@ -29,7 +29,7 @@ def relu(input):
     """
     xp, x = portable("relu", "input", input)
     kernel = backends.extra("relu", x)
-    if kernel is None or not x.size:
+    if kernel is None:
         return xp.asarray(xp.maximum(zero(xp, x), x))
     y = empty(x.shape, x)
     kernel(x.reshape(-1), y.reshape(-1))
@@ -60,8 +60,8 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
     slope = real("leaky_relu", "negative_slope", negative_slope)
     if xp is not np:
         return xp.where(x > 0, x, x * slope)
-    kernel = backends.extra("leaky_relu")
-    if kernel is None or not x.size:
+    kernel = backends.extra("leaky_relu", x)
+    if kernel is None:
         return blockwise(lambda y, x: below(y, x, x, slope), x)
     y = empty(x.shape, x)
     kernel(x.reshape(-1), np.array([slope], x.dtype), y.reshape(-1))
@@ -90,8 +90,8 @@ def prelu(input, weight):
     xp, x, w = prelu_operands("prelu", input, weight)
     if xp is not np:
         return xp.where(x > 0, x, x * along_channels(xp, w, x))
-    kernel = backends.extra("prelu")
-    if kernel is None or not x.size:
+    kernel = backends.extra("prelu", x)
+    if kernel is None:
         with np.errstate(all="ignore"):
             y = np.multiply(x, along_channels(np, w, x), out=empty(x.shape, x))
         np.copyto(y, x, where=x > 0)
@@ -121,8 +121,8 @@ def sigmoid(input):
     xp, x = portable("sigmoid", "input", input)
     if xp is not np:
         return 1 / (1 + xp.exp(-x))
-    kernel = backends.extra("sigmoid")
-    if kernel is None or not x.size:
+    kernel = backends.extra("sigmoid", x)
+    if kernel is None:
         return blockwise(_logistic, x)
     y = empty(x.shape, x)
     kernel(x.reshape(-1), y.reshape(-1))
@@ -269,7 +269,7 @@ def _logistic(y, x):
 def _normalized(kernel, function, xp, x, axis):
     if not math.prod(x.shape):
         return xp.zeros_like(x)
-    compute = backends.extra(kernel) if xp is np else None
+    compute = backends.extra(kernel, x)
     if compute is None:
         with np.errstate(all="ignore"):
             return function(xp, x, axis)

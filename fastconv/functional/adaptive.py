@@ -183,7 +183,7 @@ def _adaptive_avg(op, nd, input, output_size):
         y = empty(user_shape(g.y_shape, nd, batched), x)
         backends.serving(x).avg_pool_forward(packed(x, g.x_shape), y.reshape(g.y_shape), g)
         return y
-    kernel = backends.extra("adaptive_avg", x) if shape[0] and 0 not in outputs else None
+    kernel = backends.extra("adaptive_avg", x) if 0 not in outputs else None
     if kernel is not None:
         y = empty((shape[:2] if batched else shape[1:2]) + outputs, x)
         kernel(volumes(x, nd), volumes(y, nd), regions(shape[2:], outputs))

@@ -110,7 +110,7 @@ def moments(xp, x):
     In float64: of 204,800 elements mean and variance err by 2e-15, float32 sums of one element after another by 5e-5
     and with 64 partial sums by 2e-7. Rounded to float32 they err by 6e-8.
     """
-    kernel = kernel_for("batch_norm_moments", xp)
+    kernel = backends.extra("batch_norm_moments", x)
     if kernel is not None:
         stats = Moments(*np.empty((2, x.shape[1])))
         kernel(planes(x), *stats)
@@ -151,7 +151,7 @@ def normalize(xp, x, stats, w, b, eps):
     with np.errstate(all="ignore"):
         factor = factor if w is None else factor * xp.asarray(w, dtype=xp.float64)
     shift = xp.zeros_like(factor) if b is None else b
-    kernel = kernel_for("batch_norm_scale", xp)
+    kernel = backends.extra("batch_norm_scale", x)
     if kernel is not None:
         y = empty(x.shape, x)
         kernel(planes(x), planes(y), table(x, stats.mean, factor, shift))
@@ -177,11 +177,6 @@ def table(x, *columns):
 def planes(x):
     """A contiguous array (N, C, ...) as (N, C, M)."""
     return x.reshape(*x.shape[:2], -1)
-
-
-def kernel_for(name, xp):
-    """The backend's kernel of that name for NumPy arrays, if it has one."""
-    return backends.extra(name) if xp is np else None
 
 
 def other_axes(x):

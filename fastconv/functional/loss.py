@@ -89,8 +89,8 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
         warnings.warn(f"{op}: target of shape {tuple(t.shape)} is broadcast with input of shape {tuple(x.shape)}; "
                       "give both the same shape", stacklevel=2)
     with np.errstate(all="ignore"):
-        kernel = backends.extra("squared_difference") if xp is np and reduction != "none" else None
-        if kernel is not None and weight is None and x.shape == t.shape and x.size:
+        kernel = backends.extra("squared_difference", x) if reduction != "none" else None
+        if kernel is not None and weight is None and x.shape == t.shape:
             total = kernel(x.reshape(-1), t.reshape(-1))
             return np.asarray(total / x.size if reduction == "mean" else total).astype(x.dtype)
         losses = x - t
@@ -134,9 +134,7 @@ class ClassTargets(NamedTuple):
 
     def kernel(self, name):
         """The backend's kernel of that name, where there is one and it serves these targets."""
-        if self.xp is not np or self.labels is None or self.smoothing or not math.prod(self.ncm):
-            return None
-        return backends.extra(name)
+        return None if self.labels is None or self.smoothing else backends.extra(name, self.x)
 
     def marked_labels(self):
         """The labels, with -1 where nothing counts."""

@@ -28,8 +28,8 @@ def resample(xp, x, axes, fill=0):
     lead = x.ndim - len(axes)
     shape = (*x.shape[:lead], *(axis.outputs for axis in axes))
     first = next((i for i, axis in enumerate(axes) if not axis.identity), len(axes))
-    kernel = backends.extra("resample") if xp is np and x.dtype in (np.float32, np.float64) else None
-    if kernel is not None and math.prod(shape) and x.size:
+    kernel = backends.extra("resample", x) if math.prod(shape) else None
+    if kernel is not None and x.dtype in (np.float32, np.float64):
         # The kernel knows three axes; padding alone may have more.
         split = max(first, len(axes) - 3)
         x = _one_by_one(xp, x, axes[:split], lead, fill)

@@ -165,7 +165,7 @@ def _arranged(xp, x, apart, order, shape, factor, back):
         return xp.reshape(xp.permute_dims(xp.reshape(x, apart), order), shape)
     y = empty(shape, x)
     moved = y.reshape([apart[i] for i in order])
-    kernel = backends.extra("pixel_shuffle") if y.size else None
+    kernel = backends.extra("pixel_shuffle", x)
     if kernel is None:
         np.copyto(moved, x.reshape(apart).transpose(order))
     elif back:

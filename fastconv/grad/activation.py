@@ -40,7 +40,7 @@ def relu_input(input, grad_output):
     dy = portable_matching("relu_input", "grad_output", grad_output, x)
     check_shape("relu_input", "grad_output", dy.shape, x.shape)
     kernel = backends.extra("relu_input", x)
-    if kernel is not None and x.size:
+    if kernel is not None:
         dx = empty(dy.shape, dy)
         kernel(x.reshape(-1), dy.reshape(-1), dx.reshape(-1))
         return dx
@@ -86,8 +86,8 @@ def leaky_relu_input(input, grad_output, negative_slope=0.01):
     slope = real(op, "negative_slope", negative_slope)
     if xp is not np:
         return xp.where(x > 0, dy, dy * slope)
-    kernel = backends.extra(op)
-    if kernel is None or not x.size:
+    kernel = backends.extra(op, x)
+    if kernel is None:
         return blockwise(lambda dx, x, dy: below(dx, x, dy, slope), x, dy)
     dx = empty(x.shape, x)
     kernel(x.reshape(-1), np.array([slope], x.dtype), dy.reshape(-1), dx.reshape(-1))
@@ -116,7 +116,7 @@ def prelu_input(input, weight, grad_output):
     xp, x, w = prelu_operands(op, input, weight)
     dy = portable_matching(op, "grad_output", grad_output, x)
     check_shape(op, "grad_output", dy.shape, x.shape)
-    kernel = backends.extra(op) if xp is np and x.size else None
+    kernel = backends.extra(op, x)
     if kernel is None:
         with np.errstate(all="ignore"):
             return xp.asarray(xp.where(x > 0, dy, dy * along_channels(xp, w, x)))
@@ -152,7 +152,7 @@ def prelu_weight(input, weight_size, grad_output):
     dy = portable_matching(op, "grad_output", grad_output, x)
     check_shape(op, "grad_output", dy.shape, x.shape)
     apart = shape not in ((), (1,))
-    kernel = backends.extra(op) if xp is np and x.size else None
+    kernel = backends.extra(op, x)
     with np.errstate(all="ignore"):
         if kernel is not None:
             sums = np.empty(planes(x).shape[:2])
@@ -228,7 +228,7 @@ def softmax_input(output, grad_output, dim):
         For different shapes, an axis that there is not, and arrays of other types.
     """
     xp, y, dy, axis = _operands("softmax_input", output, grad_output, dim)
-    kernel = backends.extra("softmax_input") if xp is np and y.size else None
+    kernel = backends.extra("softmax_input", y)
     if kernel is not None:
         return _along(kernel, y, dy, axis)
     with np.errstate(all="ignore"):
@@ -260,7 +260,7 @@ def log_softmax_input(output, grad_output, dim):
         For different shapes, an axis that there is not, and arrays of other types.
     """
     xp, y, dy, axis = _operands("log_softmax_input", output, grad_output, dim)
-    kernel = backends.extra("log_softmax_input") if xp is np and y.size else None
+    kernel = backends.extra("log_softmax_input", y)
     if kernel is not None:
         return _along(kernel, y, dy, axis)
     with np.errstate(all="ignore"):
@@ -273,7 +273,7 @@ def log_softmax_input(output, grad_output, dim):
 
 
 def _blocks(name, chain, y, dy):
-    kernel = backends.extra(name) if y.size else None
+    kernel = backends.extra(name, y)
     if kernel is None:
         return blockwise(chain, y, dy)
     dx = empty(y.shape, y)

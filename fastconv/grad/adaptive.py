@@ -1,7 +1,5 @@
 """Gradients of adaptive pooling."""
 
-import math
-
 from fastconv import backends, geometry, sampling
 from fastconv.checks import empty, has_kernels, packed, portable, size
 from fastconv.functional.adaptive import equal_windows, regions, volumes
@@ -153,7 +151,7 @@ def _adaptive_avg_input(op, nd, input_size, grad_output):
         dx = empty(given, dy)
         backends.serving(dy).avg_pool_backward(packed(dy, g.y_shape), dx.reshape(g.x_shape), g)
         return dx
-    kernel = backends.extra("adaptive_avg_backward", dy) if math.prod(dy.shape) else None
+    kernel = backends.extra("adaptive_avg_backward", dy)
     if kernel is not None:
         dx = empty(given, dy)
         kernel(volumes(dy, nd), volumes(dx, nd), regions(shape[2:], outputs))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from fastconv import backends
 from fastconv.checks import empty, portable_matching
 from fastconv.functional.batch_norm import (
     across,
@@ -13,7 +14,6 @@ from fastconv.functional.batch_norm import (
     check_eps,
     given_moments,
     inverse_deviation,
-    kernel_for,
     moments,
     other_axes,
     planes,
@@ -108,7 +108,7 @@ def _gradients(op, input, grad_output, running_mean, running_var, weight, traini
 
 def _sums(xp, x, dy, mean):
     """Sums over each channel of dy and of (x - mean) dy, float64."""
-    kernel = kernel_for("batch_norm_sums", xp)
+    kernel = backends.extra("batch_norm_sums", x)
     if kernel is not None:
         total, product = np.empty(x.shape[1]), np.empty(x.shape[1])
         kernel(planes(x), planes(dy), mean, total, product)
@@ -122,7 +122,7 @@ def _sums(xp, x, dy, mean):
 def _input(xp, x, dy, mean, inverse, w, total, product, training):
     factor = inverse if w is None else inverse * xp.asarray(w, dtype=xp.float64)
     if not training:
-        kernel = kernel_for("batch_norm_scale", xp)
+        kernel = backends.extra("batch_norm_scale", x)
         if kernel is None:
             return dy * across(xp, x, factor)
         dx, nothing = empty(x.shape, x), np.zeros_like(factor)
@@ -130,7 +130,7 @@ def _input(xp, x, dy, mean, inverse, w, total, product, training):
         return dx
     count = math.prod(x.shape) // x.shape[1]
     slope, shift = factor * product * inverse * inverse / count, factor * total / count
-    kernel = kernel_for("batch_norm_scale_grad", xp)
+    kernel = backends.extra("batch_norm_scale_grad", x)
     if kernel is not None:
         dx = empty(x.shape, x)
         kernel(planes(x), planes(dy), planes(dx), table(x, mean, factor, slope, shift))

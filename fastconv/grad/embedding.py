@@ -48,7 +48,7 @@ def embedding_weight(input, weight_size, grad_output, padding_idx=None, scale_gr
     if not math.prod(dy.shape):
         return dw
     rows, dy = xp.reshape(rows, (-1,)), xp.reshape(dy, (-1, shape[1]))
-    kernel = backends.extra(op) if xp is np else None
+    kernel = backends.extra(op, dy)
     if kernel is not None:
         kernel(contiguous(rows), dy, dw)
         if scale_grad_by_freq:
