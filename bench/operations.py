@@ -200,9 +200,9 @@ def _loss(op, F, G, inputs):
 
 def _batch_norm(op, F, G, inputs):
     x, mean, var, w, _ = inputs.values()
-    training = op.options["training"]
-    return lambda dy: (G.batch_norm_input(x, dy, mean, var, w, training),
-                       *G.batch_norm_parameters(x, dy, mean, var, training))
+    training, axes = op.options["training"], (0, *range(2, x.ndim))
+    moments = tuple(f(x, axis=axes, dtype=np.float64) for f in (np.mean, np.var)) if training else None
+    return lambda dy: G.batch_norm_backward(x, dy, mean, var, w, training, moments=moments)
 
 
 def _embedding(op, F, G, inputs):

@@ -531,6 +531,18 @@ CALLS = {
                                        r"^embedding_weight: input must hold numbers of rows from 0 to 1, got 2"),
     "batch_norm grad_output": (lambda: G.batch_norm_input(X2, X1, C4, C4), ValueError,
                                r"^batch_norm_input: grad_output must have shape \(2, 4, 9, 8\), got \(2, 4, 9\)"),
+    "grad_output of all gradients": (lambda: G.batch_norm_backward(X2, X1, C4, C4), ValueError,
+                                     r"^batch_norm_backward: grad_output must have shape \(2, 4, 9, 8\), got"),
+    "one of the moments": (lambda: G.batch_norm_backward(X2, X2, None, None, training=True, moments=(C4,)), TypeError,
+                           r"^batch_norm_backward: moments must be a pair of arrays"),
+    "float32 moments": (lambda: G.batch_norm_backward(X2, X2, None, None, training=True, moments=(C4, C4)), TypeError,
+                        r"^batch_norm_backward: moments must be float64, got float32"),
+    "lists of moments": (
+        lambda: G.batch_norm_backward(X2, X2, None, None, training=True, moments=np.ones((2, 3)).tolist()), TypeError,
+        r"^batch_norm_backward: moments must be a NumPy array, got list"),
+    "length of moments": (
+        lambda: G.batch_norm_backward(X2, X2, None, None, training=True, moments=tuple(np.ones((2, 3)))), ValueError,
+        r"^batch_norm_backward: moments must have shape \(4,\), got \(3,\)"),
     "no statistics for a gradient": (lambda: G.batch_norm_parameters(X2, X2, None, C4), ValueError,
                                      r"^batch_norm_parameters: running_mean must be an array unless"),
     "one element a channel of a gradient": (
@@ -616,8 +628,8 @@ def unused_backend(request, monkeypatch):
     def fail(*_):
         pytest.fail(f"a kernel of {request.param} was called")
 
-    extras = ("adaptive_avg", "adaptive_avg_backward", "adaptive_max", "max_unpool", "max_unpool_backward",
-              "pixel_shuffle", "resample")
+    extras = ("adaptive_avg", "adaptive_avg_backward", "adaptive_max", "cross_entropy", "cross_entropy_input",
+              "embedding", "embedding_weight", "max_unpool", "max_unpool_backward", "pixel_shuffle", "resample")
     for kernel in (*backends.KERNELS, *(name for name in extras if hasattr(module, name))):
         monkeypatch.setattr(module, kernel, fail)
     with backends.use_backend(request.param):

@@ -229,6 +229,8 @@ def test_every_gradient_is_compared():
     # The gradient of a weight alone: `test_gradients` compares it with the first that `<operation>_parameters` returns.
     alone = {name for name in G.__all__ if name.endswith("_weight") and f"{name.removesuffix('_weight')}_parameters"
              in G.__all__}
+    # `test_batch_norm` in test_functional_norm.py compares them.
+    alone |= {"batch_norm_input", "batch_norm_parameters"}
     assert noting.names | alone == set(G.__all__)
 
 

@@ -107,6 +107,8 @@ CALLS = {
                          (3,)),
     "batch_norm_input of running statistics": (
         lambda x, dy, m: G.batch_norm_input(x, dy, m, np.ones(3, m.dtype)), (2, 3, 4), (2, 3, 4), (3,)),
+    "batch_norm_backward": (lambda x, dy, w: G.batch_norm_backward(x, dy, None, None, w, True)[0], (2, 3, 6, 5),
+                            (2, 3, 6, 5), (3,)),
     "batch_norm_parameters": (lambda x, dy: G.batch_norm_parameters(x, dy, None, None, True)[0], (2, 3, 6, 5),
                               (2, 3, 6, 5)),
     "softmax_input": (lambda y, dy: G.softmax_input(y, dy, 1), (2, 3, 4), (2, 3, 4)),

@@ -53,6 +53,10 @@ def test_batch_norm(shape, training, affine, dtype, either):
     if affine:
         for ours, theirs in zip(G.batch_norm_parameters(x, dy, *before, training, 1e-4), found[1:], strict=True):
             near(ours, theirs, dtype)
+    together = G.batch_norm_backward(x, dy, *before, w, training, 1e-4)
+    assert together[0].tobytes() == G.batch_norm_input(x, dy, *before, w, training, 1e-4).tobytes()
+    parameters = G.batch_norm_parameters(x, dy, *before, training, 1e-4)
+    assert [a.tobytes() for a in together[1:]] == [a.tobytes() for a in parameters]
 
 
 def test_batch_norm_without_running_statistics():
@@ -115,10 +119,13 @@ def test_batch_norm_of_tensors():
 @pytest.mark.parametrize("threads", [1, 2])
 def test_same_bits_for_any_number_of_threads(threads):
     x, dy = random(1, (8, 16, 56, 56), np.float32), random(2, (8, 16, 56, 56), np.float32)
+    rows = np.random.default_rng(3).integers(0, x.size // 7, 60_001)
     calls = [lambda: F.batch_norm(x, None, None, training=True), lambda: F.sigmoid(x), lambda: F.tanh(x),
              lambda: G.batch_norm_input(x, dy, None, None, training=True), lambda: F.softmax(x, 1),
              lambda: F.log_softmax(x, -1), lambda: G.tanh_input(x, dy), lambda: F.leaky_relu(x),
-             lambda: G.prelu_weight(x, (16,), dy), lambda: F.dropout(x, generator=3)]
+             lambda: G.prelu_weight(x, (16,), dy), lambda: F.dropout(x, generator=3),
+             lambda: G.dropout_input(x > 0, dy), lambda: G.mse_loss_input(x, dy),
+             lambda: F.embedding(rows, x.reshape(-1, 7))]
     fastconv.set_num_threads(1)
     expected = [call().tobytes() for call in calls]
     fastconv.set_num_threads(min(threads, fastconv.backends.threads.cores()))
@@ -137,6 +144,19 @@ class TestDropout:
         assert not np.array_equal(F.dropout(x, 0.3, generator=1), y)
         dy = random(2, x.shape, dtype)
         np.testing.assert_array_equal(G.dropout_input(mask, dy, 0.3), dy * (mask * dtype(1 / 0.7)))
+
+    @pytest.mark.parametrize("dtype", TYPES)
+    def test_kernels_do_as_numpy_does(self, dtype):
+        x, mask = random(1, (3, 5, 41), dtype), np.random.default_rng(2).random((3, 5, 41)) < 0.5
+        x[0, 0, :4] = np.inf, -np.inf, np.nan, -0.0
+        mask[0, 0, :4] = False
+        found = []
+        for backend in ("numba", "tensordot"):
+            with fastconv.use_backend(backend):
+                found.append(G.dropout_input(mask, x, 0.3).tobytes() + F.dropout(x, 0.3, generator=1).tobytes())
+        assert found[0] == found[1]
+        expected = torch.ops.aten.native_dropout_backward(torch.from_numpy(x), torch.from_numpy(mask), 1 / 0.7)
+        np.testing.assert_array_equal(G.dropout_input(mask, x, 0.3), expected)
 
     def test_a_generator_goes_on(self):
         generator, x = np.random.default_rng(0), np.ones(1000)
@@ -199,6 +219,14 @@ def test_embedding_takes_any_integers(kind):
     found = F.embedding(rows.astype(kind)[::-1, ::-1], w[:, ::-1])
     np.testing.assert_array_equal(found, w[rows[::-1, ::-1]][..., ::-1])
     np.testing.assert_array_equal(F.embedding(rows[:0], w[:0]), np.zeros((0, 2, 4)))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("columns", [0, 1, 3, 8, 15, 16, 17, 33, 64])
+def test_embedding_of_any_width(columns, dtype, either):
+    w, rows = random(1, (9, columns), dtype), np.array([8, 0, 8, 3, 7])
+    np.testing.assert_array_equal(F.embedding(rows, w), w[rows])
+    np.testing.assert_array_equal(F.embedding(rows[::-2] // 2, w[::-2]), w[::-2][rows[::-2] // 2])
 
 
 def test_embedding_scales_strided_tables_in_place():

@@ -1,7 +1,8 @@
 """The gradients of `fastconv.functional`, under the names and arguments of ``torch.nn.grad`` and in its manner.
 
 ``<operation>_input`` and ``<operation>_weight`` return the gradient with respect to that argument;
-``<operation>_parameters`` returns those of weight and bias together, from one pass over the data.
+``<operation>_parameters`` returns those of weight and bias together, from one pass over the data;
+``batch_norm_backward`` returns all three.
 """
 
 from fastconv.grad.activation import (
@@ -22,7 +23,7 @@ from fastconv.grad.adaptive import (
     adaptive_max_pool2d_input,
     adaptive_max_pool3d_input,
 )
-from fastconv.grad.batch_norm import batch_norm_input, batch_norm_parameters
+from fastconv.grad.batch_norm import batch_norm_backward, batch_norm_input, batch_norm_parameters
 from fastconv.grad.conv import (
     conv1d_input,
     conv1d_parameters,
@@ -74,15 +75,15 @@ from fastconv.grad.unpool import max_unpool1d_input, max_unpool2d_input, max_unp
 
 __all__ = ["adaptive_avg_pool1d_input", "adaptive_avg_pool2d_input", "adaptive_avg_pool3d_input",
            "adaptive_max_pool1d_input", "adaptive_max_pool2d_input", "adaptive_max_pool3d_input", "avg_pool1d_input",
-           "avg_pool2d_input", "avg_pool3d_input", "batch_norm_input", "batch_norm_parameters", "conv1d_input",
-           "conv1d_parameters", "conv1d_weight", "conv2d_input", "conv2d_parameters", "conv2d_weight", "conv3d_input",
-           "conv3d_parameters", "conv3d_weight", "conv_transpose1d_input", "conv_transpose1d_parameters",
-           "conv_transpose1d_weight", "conv_transpose2d_input", "conv_transpose2d_parameters",
-           "conv_transpose2d_weight", "conv_transpose3d_input", "conv_transpose3d_parameters",
-           "conv_transpose3d_weight", "cross_entropy_input", "downsample1d_input", "downsample2d_input",
-           "downsample3d_input", "dropout_input", "embedding_weight", "fold_input", "interpolate_input",
-           "leaky_relu_input", "linear_input", "linear_parameters", "linear_weight", "log_softmax_input",
-           "max_pool1d_input", "max_pool2d_input", "max_pool3d_input", "max_unpool1d_input", "max_unpool2d_input",
-           "max_unpool3d_input", "mse_loss_input", "pad_input", "pixel_shuffle_input", "pixel_unshuffle_input",
-           "prelu_input", "prelu_weight", "relu_input", "sigmoid_input", "softmax_input", "tanh_input", "unfold_input",
-           "zero_insert1d_input", "zero_insert2d_input", "zero_insert3d_input"]
+           "avg_pool2d_input", "avg_pool3d_input", "batch_norm_backward", "batch_norm_input", "batch_norm_parameters",
+           "conv1d_input", "conv1d_parameters", "conv1d_weight", "conv2d_input", "conv2d_parameters", "conv2d_weight",
+           "conv3d_input", "conv3d_parameters", "conv3d_weight", "conv_transpose1d_input",
+           "conv_transpose1d_parameters", "conv_transpose1d_weight", "conv_transpose2d_input",
+           "conv_transpose2d_parameters", "conv_transpose2d_weight", "conv_transpose3d_input",
+           "conv_transpose3d_parameters", "conv_transpose3d_weight", "cross_entropy_input", "downsample1d_input",
+           "downsample2d_input", "downsample3d_input", "dropout_input", "embedding_weight", "fold_input",
+           "interpolate_input", "leaky_relu_input", "linear_input", "linear_parameters", "linear_weight",
+           "log_softmax_input", "max_pool1d_input", "max_pool2d_input", "max_pool3d_input", "max_unpool1d_input",
+           "max_unpool2d_input", "max_unpool3d_input", "mse_loss_input", "pad_input", "pixel_shuffle_input",
+           "pixel_unshuffle_input", "prelu_input", "prelu_weight", "relu_input", "sigmoid_input", "softmax_input",
+           "tanh_input", "unfold_input", "zero_insert1d_input", "zero_insert2d_input", "zero_insert3d_input"]

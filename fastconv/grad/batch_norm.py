@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from fastconv import backends
-from fastconv.checks import empty, portable_matching
+from fastconv.checks import check_library, empty, portable, portable_matching
 from fastconv.functional.batch_norm import (
+    Moments,
     across,
     batch_input,
     channel_array,
@@ -67,6 +68,32 @@ def batch_norm_parameters(input, grad_output, running_mean, running_var, trainin
                       inputs=False)[1:]
 
 
+def batch_norm_backward(input, grad_output, running_mean, running_var, weight=None, training=False, eps=1e-05, *,
+                        moments=None):
+    """All gradients of `batch_norm`, for which the sums over the batch are taken once.
+
+    Parameters
+    ----------
+    input, grad_output, running_mean, running_var, weight, training, eps
+        As of `batch_norm_input`.
+    moments : pair of arrays (C,) of float64, optional
+        Mean and variance (over the number of elements) of each channel in training, where they are known already.
+
+    Returns
+    -------
+    grad_input : array of the input's shape
+    grad_weight, grad_bias : array (C,)
+        The same bits as of `batch_norm_input` and `batch_norm_parameters`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not fit and arrays of other types.
+    """
+    return _gradients("batch_norm_backward", input, grad_output, running_mean, running_var, weight, training, eps,
+                      known=moments)
+
+
 def gradients(op, x, dy, stats, weight, training, eps, inputs=True, parameters=True):
     """(gradient of the input, of the weight, of the bias) with the `Moments` that the forward pass took.
 
@@ -90,12 +117,15 @@ def gradients(op, x, dy, stats, weight, training, eps, inputs=True, parameters=T
         return dx, xp.asarray(product * inverse, dtype=x.dtype), xp.asarray(total, dtype=x.dtype)
 
 
-def _gradients(op, input, grad_output, running_mean, running_var, weight, training, eps, **wanted):
+def _gradients(op, input, grad_output, running_mean, running_var, weight, training, eps, known=None, **wanted):
     xp, x = batch_input(op, input)
     eps = check_eps(op, eps, training)
     if training:
         check_count(op, x.shape)
-        stats = moments(xp, x) if math.prod(x.shape) else None
+        if known is not None:
+            stats = _known(op, xp, x, known)
+        else:
+            stats = moments(xp, x) if math.prod(x.shape) else None
     else:
         mean, var = (channel_array(op, name, array, x) for name, array in
                      (("running_mean", running_mean), ("running_var", running_var)))
@@ -104,6 +134,18 @@ def _gradients(op, input, grad_output, running_mean, running_var, weight, traini
                 raise ValueError(f"{op}: {name} must be an array unless training, got None")
         stats = given_moments(xp, mean, var)
     return gradients(op, x, grad_output, stats, weight, training, eps, **wanted)
+
+
+def _known(op, xp, x, pair):
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"{op}: moments must be a pair of arrays, mean and variance, got {pair!r}")
+    arrays = [portable(op, "moments", array)[1] for array in pair]
+    for array in arrays:
+        check_library(op, "moments", array, x)
+        if array.dtype != xp.float64:
+            raise TypeError(f"{op}: moments must be float64, got {array.dtype}")
+        check_shape(op, "moments", tuple(array.shape), (x.shape[1],))
+    return Moments(*arrays)
 
 
 def _sums(xp, x, dy, mean):
