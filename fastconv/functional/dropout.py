@@ -3,8 +3,9 @@
 import array_api_compat
 import numpy as np
 
-from fastconv.checks import as_generator, portable, real
-from fastconv.functional.elementwise import BLOCK
+from fastconv import backends
+from fastconv.checks import as_generator, empty, portable, real
+from fastconv.functional.elementwise import BLOCK, blockwise
 
 
 def dropout(input, p=0.5, training=True, inplace=False, *, generator=None):
@@ -57,9 +58,18 @@ def check_probability(op, p):
     return float(p) if isinstance(p, (bool, np.bool_)) else real(op, "p", p, 0, 1)
 
 
-def kept_scale(p):
-    """What the elements that stay are multiplied by."""
-    return 1 / (1 - p) if p < 1 else 0.0
+def thinned(xp, x, mask, p):
+    """`x` times 1 / (1 - p) where the mask is True, and times 0 elsewhere."""
+    scale = 1 / (1 - p) if p < 1 else 0.0
+    if xp is not np:
+        return x * (xp.asarray(mask, dtype=x.dtype) * scale)
+    factor = np.array([scale], x.dtype)
+    kernel = backends.extra("dropout", x)
+    if kernel is None:
+        return blockwise(lambda y, x, mask: np.multiply(np.multiply(mask, factor, out=y), x, out=y), x, mask)
+    y = empty(x.shape, x)
+    kernel(x.reshape(-1), mask.reshape(-1), factor, y.reshape(-1))
+    return y
 
 
 def _dropout(op, input, p, training, generator):
@@ -68,28 +78,17 @@ def _dropout(op, input, p, training, generator):
     generator = as_generator(op, generator)
     if not training or not p:
         return xp.asarray(x, copy=True), xp.ones_like(x, dtype=xp.bool)
+    mask = _mask(x.shape, p, generator)
     if xp is not np:
-        mask = xp.asarray(_mask(x.shape, p, generator), device=array_api_compat.device(x))
-        return x * (xp.asarray(mask, dtype=x.dtype) * kept_scale(p)), mask
-    y, mask = np.empty_like(x), np.empty(x.shape, np.bool_)
-    # In blocks, so that the random numbers never leave the cache.
-    parts = [a.reshape(-1) for a in (x, y, mask)]
-    with np.errstate(all="ignore"):
-        for i in range(0, x.size, BLOCK):
-            source, target, keep = (a[i:i + BLOCK] for a in parts)
-            _draw(keep, p, generator)
-            np.multiply(keep, x.dtype.type(kept_scale(p)), out=target)
-            target *= source
-    return y, mask
-
-
-def _draw(keep, p, generator):
-    np.greater_equal(generator.random(keep.size, dtype=np.float32), p, out=keep)
+        mask = xp.asarray(mask, device=array_api_compat.device(x))
+    return thinned(xp, x, mask, p), mask
 
 
 def _mask(shape, p, generator):
+    """True where a random number is at least `p`. In blocks, so that the numbers never leave the cache."""
     mask = np.empty(shape, np.bool_)
     flat = mask.reshape(-1)
     for i in range(0, mask.size, BLOCK):
-        _draw(flat[i:i + BLOCK], p, generator)
+        keep = flat[i:i + BLOCK]
+        np.greater_equal(generator.random(keep.size, dtype=np.float32), p, out=keep)
     return mask

@@ -4,7 +4,8 @@ import operator
 
 import numpy as np
 
-from fastconv.checks import check_library, floating, portable, portable_any, real
+from fastconv import backends
+from fastconv.checks import check_library, contiguous, empty, floating, portable, portable_any, real
 
 
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
@@ -50,22 +51,34 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     refuse_sparse(op, sparse)
     if max_norm is not None:
         _renormalize(op, xp, given, w, rows, real(op, "max_norm", max_norm), real(op, "norm_type", norm_type))
-    if xp is np:
+    shape = (*rows.shape, w.shape[1])
+    if xp is not np:
+        return xp.reshape(xp.take(w, xp.reshape(rows, (-1,)), axis=0), shape)
+    kernel = backends.extra(op, w) if rows.size else None
+    if kernel is None:
         # Checked already; without 'clip' NumPy checks again, into a buffer.
-        return np.take(w, rows, axis=0, mode="clip") if w.shape[0] else np.empty((*rows.shape, w.shape[1]), w.dtype)
-    return xp.reshape(xp.take(w, xp.reshape(rows, (-1,)), axis=0), (*rows.shape, w.shape[1]))
+        return np.take(w, rows, axis=0, mode="clip") if w.shape[0] else np.empty(shape, w.dtype)
+    y = empty(shape, w)
+    kernel(rows.reshape(-1), contiguous(w), y.reshape(-1, shape[-1]))
+    return y
 
 
 def row_numbers(op, input, like, count, like_name):
-    """`input` as an array of int64, of the library of `like`, refused unless all of it is from 0 to `count` - 1."""
+    """`input` as an array of int64, of the library of `like`, refused unless all of it is from 0 to `count` - 1.
+
+    A NumPy array comes back C-contiguous.
+    """
     xp, rows = portable_any(op, "input", input)
     check_library(op, "input", rows, like, like_name)
     if not (rows.dtype.kind in "iu" if xp is np else xp.isdtype(rows.dtype, "integral")):
         raise TypeError(f"{op}: input must hold integers, got {rows.dtype}")
+    numbers = contiguous(rows.astype(np.int64, copy=False)) if xp is np else xp.asarray(rows, dtype=xp.int64)
+    # Seen as unsigned a negative number is a huge one: a single pass finds both ends.
+    if not (numbers.size and numbers.view(np.uint64).max() >= count if xp is np else
+            xp.any((rows < 0) | (rows >= count))):
+        return numbers
     bad = (rows < 0) | (rows >= count)
-    if xp.any(bad):
-        raise ValueError(f"{op}: input must hold numbers of rows from 0 to {count - 1}, got {int(rows[bad][0])}")
-    return xp.asarray(rows, dtype=xp.int64)
+    raise ValueError(f"{op}: input must hold numbers of rows from 0 to {count - 1}, got {int(rows[bad][0])}")
 
 
 def padding_row(op, padding_idx, count):

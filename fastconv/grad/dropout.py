@@ -3,8 +3,7 @@
 import numpy as np
 
 from fastconv.checks import check_library, contiguous, portable, portable_any
-from fastconv.functional.dropout import check_probability, kept_scale
-from fastconv.functional.elementwise import blockwise
+from fastconv.functional.dropout import check_probability, thinned
 from fastconv.geometry import check_shape
 
 
@@ -35,12 +34,4 @@ def dropout_input(mask, grad_output, p=0.5):
     if mask.dtype != xp.bool:
         raise TypeError(f"{op}: mask must be of bool, as dropout_with_mask returns it, got {mask.dtype}")
     check_shape(op, "grad_output", dy.shape, mask.shape)
-    scale = kept_scale(check_probability(op, p))
-    if xp is not np:
-        return dy * (xp.asarray(mask, dtype=dy.dtype) * scale)
-
-    def chain(dx, dy, mask):
-        np.multiply(mask, dy.dtype.type(scale), out=dx)
-        dx *= dy
-
-    return blockwise(chain, dy, contiguous(mask))
+    return thinned(xp, dy, contiguous(mask) if xp is np else mask, check_probability(op, p))

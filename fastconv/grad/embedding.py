@@ -6,7 +6,7 @@ import array_api_compat
 import numpy as np
 
 from fastconv import backends
-from fastconv.checks import contiguous, portable, size
+from fastconv.checks import portable, size
 from fastconv.functional.embedding import padding_row, row_numbers
 from fastconv.geometry import check_shape
 
@@ -50,7 +50,7 @@ def embedding_weight(input, weight_size, grad_output, padding_idx=None, scale_gr
     rows, dy = xp.reshape(rows, (-1,)), xp.reshape(dy, (-1, shape[1]))
     kernel = backends.extra(op, dy)
     if kernel is not None:
-        kernel(contiguous(rows), dy, dw)
+        kernel(rows, dy, dw)
         if scale_grad_by_freq:
             dw /= np.maximum(np.bincount(rows, minlength=shape[0]), 1).astype(dw.dtype)[:, None]
         if padding is not None:

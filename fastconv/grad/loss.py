@@ -5,6 +5,7 @@ import math
 import array_api_compat
 import numpy as np
 
+from fastconv import backends
 from fastconv.checks import empty, portable_any, portable_matching
 from fastconv.functional.activation import softmax_along
 from fastconv.functional.elementwise import blockwise
@@ -105,7 +106,13 @@ def mse_loss_input(input, target, grad_output=1.0, reduction="mean", weight=None
             divisor = xp.sum(weight) if weight is not None else xp.asarray(math.prod(shape), dtype=x.dtype)
             scale = scale / divisor
         if xp is np and weight is None and x.shape == t.shape and not getattr(scale, "ndim", 0):
-            return blockwise(lambda dx, x, t: np.multiply(np.subtract(x, t, out=dx), scale, out=dx), x, t)
+            scale = np.array([scale], x.dtype)
+            kernel = backends.extra(op, x)
+            if kernel is None:
+                return blockwise(lambda dx, x, t: np.multiply(np.subtract(x, t, out=dx), scale, out=dx), x, t)
+            dx = empty(x.shape, x)
+            kernel(x.reshape(-1), t.reshape(-1), scale, dx.reshape(-1))
+            return dx
         grad = x - t
         if weight is not None:
             grad = grad * weight

@@ -33,8 +33,10 @@ from fastconv.backends.numba.batch_norm import (  # noqa: F401
 )
 from fastconv.backends.numba.cross_entropy import cross_entropy, cross_entropy_input  # noqa: F401
 from fastconv.backends.numba.elementwise import (  # noqa: F401
+    dropout,
     leaky_relu,
     leaky_relu_input,
+    mse_loss_input,
     prelu,
     prelu_input,
     prelu_weight,
@@ -45,7 +47,7 @@ from fastconv.backends.numba.elementwise import (  # noqa: F401
     squared_difference,
     tanh_input,
 )
-from fastconv.backends.numba.embedding import embedding_weight  # noqa: F401
+from fastconv.backends.numba.embedding import embedding, embedding_weight  # noqa: F401
 from fastconv.backends.numba.softmax import log_softmax, log_softmax_input, softmax, softmax_input  # noqa: F401
 from fastconv.backends.plan_winograd import KERNELS
 

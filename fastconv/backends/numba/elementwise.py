@@ -1,4 +1,4 @@
-"""Activations that NumPy would need several passes or a branch for, and the calls that `fastconv.functional` makes.
+"""What NumPy would need several passes or a branch for, and the calls that `fastconv.functional` makes.
 
 Two work items are never parts of the same vector, whatever the number of threads: an item is a block or a plane.
 """
@@ -8,7 +8,7 @@ import numpy as np
 from fastconv.backends import threads
 from fastconv.backends.numba import jit
 from fastconv.backends.numba.jit import pointer, range_kernel
-from fastconv.backends.numba.vector import double, doubles, exp, number, plus
+from fastconv.backends.numba.vector import double, doubles, exp, flags, number, plus
 
 BLOCK = 1 << 12
 
@@ -62,6 +62,21 @@ def _squared(begin, end, a, like):
             off = x[i] - t[i]
             total = plus(total, double(off * off))
         sums[block] = total
+
+
+@range_kernel
+def _off(begin, end, a, like):
+    x, t, dx, scale = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)[0]
+    for i in range(begin * BLOCK, min(end * BLOCK, a[4])):
+        dx[i] = (x[i] - t[i]) * scale
+
+
+@range_kernel
+def _keep(begin, end, a, like):
+    x, kept, y, scale = pointer(a[0], like), flags(a[1]), pointer(a[2], like), pointer(a[3], like)[0]
+    zero = number(0, like)
+    for i in range(begin * BLOCK, min(end * BLOCK, a[4])):
+        y[i] = x[i] * (scale if kept[i] else zero)
 
 
 @range_kernel
@@ -145,6 +160,16 @@ def squared_difference(x, t):
     sums = np.empty(-(-x.size // BLOCK))
     run(_squared, len(sums), (x, t, sums), (x.size,), x, x.nbytes // 20)
     return np.sum(sums)
+
+
+def mse_loss_input(x, t, scale, dx):
+    """dx = (x - t) times `scale`, an array of one element."""
+    run(_off, -(-x.size // BLOCK), (x, t, dx, scale), (x.size,), x, x.nbytes // 30)
+
+
+def dropout(x, kept, scale, y):
+    """y = x times `scale`, an array of one element, where `kept`, and times 0 elsewhere."""
+    run(_keep, -(-x.size // BLOCK), (x, kept, y, scale), (x.size,), x, x.nbytes // 40)
 
 
 def leaky_relu(x, slope, y):

@@ -51,6 +51,16 @@ def doubles(typingctx, address):
 
 
 @intrinsic
+def flags(typingctx, address):
+    """`address` as a pointer to bools, a byte each."""
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.uint8)(address), generate
+
+
+@intrinsic
 def plus(typingctx, a, b):
     """``a + b`` as a step of a sum, which may be taken in any order: the order is fixed when it is compiled."""
 
