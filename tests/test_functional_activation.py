@@ -41,6 +41,23 @@ def test_special_values(dtype):
     np.testing.assert_array_equal(F.relu(x), T.relu(tensor(x)).numpy())
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("count", [4, 15, 16, 40, 4100, 8200])
+def test_special_values_in_rows(count, dtype):
+    """Wherever they stand: in the first vector, the last one, or what is left over."""
+    x = np.zeros((3 * len(SPECIAL), count), dtype)
+    for rows, start in zip(np.split(x, 3), (0, count // 2 - 2, count - 4), strict=True):
+        rows[:, start:start + 4] = SPECIAL
+    x[-1] = -np.inf
+    for name in ("softmax", "log_softmax"):
+        assert_near(getattr(F, name)(x, 1), getattr(T, name)(tensor(x), 1), dtype)
+        assert_near(getattr(F, name)(x.T, 0), getattr(T, name)(tensor(x.T), 0), dtype)
+    labels = np.zeros(len(x), np.int64)
+    for reduction in ("none", "sum"):
+        assert_near(F.cross_entropy(x, labels, reduction=reduction),
+                    T.cross_entropy(tensor(x), tensor(labels), reduction=reduction), dtype)
+
+
 EXTREME = [0.0, -0.0, 1e-30, -1e-30, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 90.0, -90.0, 720.0, -720.0, np.inf, -np.inf,
            np.nan]
 
@@ -99,7 +116,8 @@ def test_gradients_element_by_element(name, backend_name, dtype):
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("shape, dim", [((70, 10), 1), ((5, 16), 1), ((3, 4097), 1), ((2, 9000), 1), ((33, 1), 1),
+@pytest.mark.parametrize("shape, dim", [((70, 10), 1), ((5, 16), 1), ((21, 15), 1), ((21, 17), 1), ((19, 63), 1),
+                                        ((3, 4096), 1), ((3, 4097), 1), ((2, 9000), 1), ((33, 1), 1),
                                         ((3, 7, 130), 1), ((2, 70, 256), 1), ((1000, 3), 0)])
 def test_softmax_with_kernels_and_without(shape, dim, dtype, name):
     x, dy = random(1, shape, dtype) * 5, random(2, shape, dtype)

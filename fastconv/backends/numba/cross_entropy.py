@@ -7,9 +7,10 @@ import math
 
 from fastconv.backends.numba.elementwise import run
 from fastconv.backends.numba.jit import ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.lines import scaled
 from fastconv.backends.numba.softmax import ROWS, SCRATCH, STRIP, exponentials, long_row_sum, padded, peaks, rows_sums
 from fastconv.backends.numba.softmax import strip as strip_of
-from fastconv.backends.numba.vector import exp, number
+from fastconv.backends.numba.vector import exp_down, number
 
 
 @range_kernel
@@ -38,7 +39,7 @@ def _losses_of_rows(begin, end, a, like):
     for row in range(begin, end, step):
         rows = min(step, end - row)
         if count > SCRATCH:
-            top[0], total[0] = long_row_sum(shift(source, row * count), count, like)
+            top[0], total[0] = long_row_sum(shift(source, row * count), count, work, like)
         else:
             rows_sums(shift(source, row * count), rows, count, work, top, total, like)
         for r in range(rows):
@@ -63,7 +64,7 @@ def _gradient(begin, end, a, like):
             total[j] = number(0, like)
         for k in range(classes):
             for j in range(columns):
-                e = exp(x[k * inner + j] - top[j])
+                e = exp_down(x[k * inner + j] - top[j])
                 dx[k * inner + j] = e
                 total[j] += e
         for j in range(columns):
@@ -90,7 +91,7 @@ def _gradient_of_rows(begin, end, a, like):
     for row in range(begin, end, step):
         rows = min(step, end - row)
         if count > SCRATCH:
-            top[0], total[0] = long_row_sum(shift(source, row * count), count, like)
+            top[0], total[0] = long_row_sum(shift(source, row * count), count, work, like)
         else:
             rows_sums(shift(source, row * count), rows, count, work, top, total, like)
         for r in range(rows):
@@ -102,10 +103,9 @@ def _gradient_of_rows(begin, end, a, like):
                 continue
             if count > SCRATCH:
                 for k in range(count):
-                    dx[k] = exp(x[k] - top[r]) * scale
+                    dx[k] = exp_down(x[k] - top[r]) * scale
             else:
-                for k in range(count):
-                    dx[k] = work[r * whole + k] * scale
+                scaled(shift(work, r * whole), dx, count, scale)
             dx[label] -= scales[row + r]
 
 

@@ -8,8 +8,9 @@ import math
 
 from fastconv.backends.numba.elementwise import run
 from fastconv.backends.numba.jit import helper, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.lines import copy, less, lowered, scaled
 from fastconv.backends.numba.tile import lanes
-from fastconv.backends.numba.vector import exp, exp_vector, keep_larger, larger, largest, number, plus, sum_vector
+from fastconv.backends.numba.vector import exp_down, exp_run, larger, largest, number, plus, sum_of, sum_vector
 
 STRIP = 128
 WIDEST = 16  # elements of a vector
@@ -43,7 +44,7 @@ def exponentials(x, classes, inner, columns, top, total, like):
         total[j] = number(0, like)
     for k in range(classes):
         for j in range(columns):
-            total[j] += exp(x[k * inner + j] - top[j])
+            total[j] += exp_down(x[k * inner + j] - top[j])
 
 
 @helper
@@ -51,6 +52,16 @@ def padded(count, like):
     """Elements of scratch memory for a row of `count`."""
     width = lanes(like)
     return (count + width - 1) // width * width
+
+
+@helper
+def fill(x, count, work, like):
+    """Copy a row to `work`, with -inf after it up to a whole vector; returns the elements there are then."""
+    whole, width = padded(count, like), lanes(like)
+    for k in range(whole - width, whole):
+        work[k] = number(-math.inf, like)
+    copy(x, work, count)
+    return whole
 
 
 @helper
@@ -62,35 +73,27 @@ def rows_sums(x, rows, count, work, top, total, like):
     width, whole = lanes(like), padded(count, like)
     sums = stack(SUMS, like)
     for r in range(rows):
-        for k in range(count):
-            work[r * whole + k] = x[r * count + k]
-        for k in range(count, whole):
-            work[r * whole + k] = number(-math.inf, like)
+        fill(shift(x, r * count), count, shift(work, r * whole), like)
     for r in range(rows):
-        best = shift(sums, r * width)
-        for j in range(width):
-            best[j] = work[r * whole + j]
-        for k in range(width, whole, width):
-            keep_larger(best, shift(work, r * whole + k))
+        top[r] = largest(shift(work, r * whole), whole)
     for r in range(rows):
-        top[r] = largest(shift(sums, r * width))
-    for j in range(rows * width):
-        sums[j] = number(0, like)
-    for r in range(rows):
-        for k in range(0, whole, width):
-            exp_vector(shift(work, r * whole + k), top[r], shift(sums, r * width))
+        exp_run(shift(work, r * whole), whole, top[r], shift(sums, r * width))
     for r in range(rows):
         total[r] = sum_vector(shift(sums, r * width))
 
 
 @helper
-def long_row_sum(x, count, like):
-    """(the largest of a row, the sum of exp(x - largest))"""
+def long_row_sum(x, count, work, like):
+    """(the largest of a row, the sum of exp(x - largest)), by pieces that `work` holds."""
+    sums = stack(WIDEST, like)
     top, total = x[0], number(0, like)
-    for k in range(1, count):
-        top = larger(top, x[k])
-    for k in range(count):
-        total = plus(total, exp(x[k] - top))
+    for begun in range(0, count, SCRATCH):
+        whole = fill(shift(x, begun), min(SCRATCH, count - begun), work, like)
+        top = larger(top, largest(work, whole))
+    for begun in range(0, count, SCRATCH):
+        whole = fill(shift(x, begun), min(SCRATCH, count - begun), work, like)
+        exp_run(work, whole, top, sums)
+        total = plus(total, sum_vector(sums))
     return top, total
 
 
@@ -106,7 +109,7 @@ def _softmax(begin, end, a, like):
             total[j] = number(0, like)
         for k in range(classes):
             for j in range(columns):
-                e = exp(x[k * inner + j] - top[j])
+                e = exp_down(x[k * inner + j] - top[j])
                 y[k * inner + j] = e
                 total[j] += e
         for j in range(columns):
@@ -139,10 +142,10 @@ def _softmax_rows(begin, end, a, like):
     if count > SCRATCH:
         for row in range(begin, end):
             x, y = shift(source, row * count), shift(target, row * count)
-            peak, scale = long_row_sum(x, count, like)
+            peak, scale = long_row_sum(x, count, work, like)
             scale = number(1, like) / scale
             for k in range(count):
-                y[k] = exp(x[k] - peak) * scale
+                y[k] = exp_down(x[k] - peak) * scale
         return
     whole = padded(count, like)
     step = min(ROWS, SCRATCH // whole)
@@ -150,9 +153,7 @@ def _softmax_rows(begin, end, a, like):
         rows = min(step, end - row)
         rows_sums(shift(source, row * count), rows, count, work, top, total, like)
         for r in range(rows):
-            y, scale = shift(target, (row + r) * count), number(1, like) / total[r]
-            for k in range(count):
-                y[k] = work[r * whole + k] * scale
+            scaled(shift(work, r * whole), shift(target, (row + r) * count), count, number(1, like) / total[r])
 
 
 @range_kernel
@@ -163,14 +164,12 @@ def _log_softmax_rows(begin, end, a, like):
     for row in range(begin, end, step):
         rows = min(step, end - row)
         if count > SCRATCH:
-            top[0], total[0] = long_row_sum(shift(source, row * count), count, like)
+            top[0], total[0] = long_row_sum(shift(source, row * count), count, work, like)
         else:
             rows_sums(shift(source, row * count), rows, count, work, top, total, like)
         for r in range(rows):
-            x, y = shift(source, (row + r) * count), shift(target, (row + r) * count)
-            peak, logarithm = top[r], math.log(total[r])
-            for k in range(count):
-                y[k] = x[k] - peak - logarithm
+            start = (row + r) * count
+            lowered(shift(source, start), shift(target, start), count, top[r], math.log(total[r]))
 
 
 @range_kernel
@@ -206,7 +205,7 @@ def _log_softmax_input(begin, end, a, like):
                 total[j] += dy[k * inner + j]
         for k in range(classes):
             for j in range(columns):
-                dx[k * inner + j] = dy[k * inner + j] - exp(y[k * inner + j]) * total[j]
+                dx[k * inner + j] = dy[k * inner + j] - exp_down(y[k * inner + j]) * total[j]
 
 
 @range_kernel
@@ -224,22 +223,25 @@ def _softmax_rows_input(begin, end, a, like):
 @range_kernel
 def _log_softmax_rows_input(begin, end, a, like):
     result, grads, target, count = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), a[3]
-    work, unused, width = stack(SCRATCH, like), stack(WIDEST, like), lanes(like)
-    for j in range(width):
-        unused[j] = number(0, like)
-    for row in range(begin, end):
-        y, dy, dx = shift(result, row * count), shift(grads, row * count), shift(target, row * count)
-        total = number(0, like)
-        for k in range(count):
-            total = plus(total, dy[k])
-        for begun in range(0, count, SCRATCH):
-            here = min(SCRATCH, count - begun)
-            for k in range(here):
-                work[k] = y[begun + k]
-            for k in range(0, here, width):
-                exp_vector(shift(work, k), number(0, like), unused)
-            for k in range(here):
-                dx[begun + k] = dy[begun + k] - work[k] * total
+    work, unused, total = stack(SCRATCH, like), stack(WIDEST, like), stack(ROWS, like)
+    whole, zero = padded(count, like), number(0, like)
+    step = min(ROWS, SCRATCH // whole) if count <= SCRATCH else 1
+    for row in range(begin, end, step):
+        rows = min(step, end - row)
+        for r in range(rows):
+            total[r] = sum_of(shift(grads, (row + r) * count), count)
+        if count > SCRATCH:
+            for begun in range(row * count, (row + 1) * count, SCRATCH):
+                here = min(SCRATCH, (row + 1) * count - begun)
+                exp_run(work, fill(shift(result, begun), here, work, like), zero, unused)
+                less(shift(grads, begun), work, shift(target, begun), here, total[0])
+            continue
+        for r in range(rows):
+            fill(shift(result, (row + r) * count), count, shift(work, r * whole), like)
+        exp_run(work, rows * whole, zero, unused)
+        for r in range(rows):
+            start = (row + r) * count
+            less(shift(grads, start), shift(work, r * whole), shift(target, start), count, total[r])
 
 
 def _run(columns, rows, arrays, work):

@@ -8,10 +8,10 @@ import math
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.isa import VECTOR_BYTES
+from fastconv.backends.numba.tile import INT, LANE, Vectors
+from fastconv.backends.numba.words import Loop
 
 # By type: (bits, bits of the mantissa, terms of the series, the largest and the smallest argument that count, and ln 2
 # as the sum of a number of so few bits that its multiples are exact, and the rest). Within ln(2) / 2 of 0 the terms of
@@ -70,23 +70,12 @@ def plus(typingctx, a, b):
     return a(a, a), generate
 
 
-@intrinsic
-def larger(typingctx, a, b):
-    """The larger of two numbers; NaN if one of them is."""
-
-    def generate(context, builder, signature, args):
-        kind = context.get_value_type(signature.return_type)
-        name = f"llvm.maximum.f{_EXP[str(kind)][0]}"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind, kind]), name)
-        return builder.call(function, args)
-
-    return a(a, a), generate
-
-
-def _exponential(builder, kind, x):
+def _exponential(builder, kind, x, gradual=True):
     """Code for exp of a float or a vector of them.
 
-    x = n ln 2 + r with abs(r) <= ln(2) / 2, and exp(x) = 2**n exp(r), the latter by its Taylor series.
+    x = n ln 2 + r with abs(r) <= ln(2) / 2, and exp(x) = 2**n exp(r), the latter by its Taylor series. Unless
+    `gradual`, it is 0 where it would be subnormal and may be infinite from half of the largest number on: 5 of 25
+    instructions fewer.
     """
     element = getattr(kind, "element", kind)
     bits, mantissa, terms, most, least, high, low = _EXP[str(element)]
@@ -102,6 +91,8 @@ def _exponential(builder, kind, x):
         biased = builder.add(n, constant((1 << (bits - mantissa - 2)) - 1, integer))
         return builder.bitcast(builder.shl(biased, constant(mantissa, integer)), kind)
 
+    if not gradual:
+        least = -((1 << (bits - mantissa - 2)) - 1) * math.log(2)  # where 2**n becomes 0
     # A NaN is neither above nor below.
     x = builder.select(builder.fcmp_ordered(">", x, constant(most)), constant(most), x)
     x = builder.select(builder.fcmp_ordered("<", x, constant(least)), constant(least), x)
@@ -115,6 +106,8 @@ def _exponential(builder, kind, x):
     series = constant(1 / math.factorial(terms - 1))
     for k in reversed(range(terms - 1)):
         series = multiply_add(series, r, constant(1 / math.factorial(k)))
+    if not gradual:
+        return builder.fmul(series, power_of_two(n))
     # In two steps: 2**n alone may overflow where the product does not, and be subnormal.
     half = builder.ashr(n, constant(1, integer))
     series = builder.fmul(series, power_of_two(half))
@@ -131,51 +124,89 @@ def exp(typingctx, x):
     return x(x), generate
 
 
-class _Vectors:
-    """Loads and stores of whole vectors of the type of a pointer."""
+@intrinsic
+def exp_down(typingctx, x):
+    """`exp` of numbers that are not above 0; 0 where it would be subnormal, as in torch's softmax."""
 
-    def __init__(self, context, builder, element):
-        self.builder, self.element = builder, context.get_value_type(element)
-        self.bits = _EXP[str(self.element)][0]
-        self.count = VECTOR_BYTES * 8 // self.bits
-        self.kind = ir.VectorType(self.element, self.count)
+    def generate(context, builder, signature, args):
+        return _exponential(builder, context.get_value_type(signature.return_type), args[0], gradual=False)
 
-    def load(self, place):
-        value = self.builder.load(self.builder.bitcast(place, self.kind.as_pointer()))
-        value.align = self.bits // 8
-        return value
+    return x(x), generate
 
-    def store(self, value, place):
-        self.builder.store(value, self.builder.bitcast(place, self.kind.as_pointer())).align = self.bits // 8
 
-    def call(self, name, result, *args):
-        kind = ir.FunctionType(result, [value.type for value in args])
-        suffix = f".v{self.count}f{self.bits}"
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name + suffix), args)
+def _larger(builder, a, b):
+    """The larger; b where one is NaN: the machine's own instruction, where ``llvm.maximum`` takes six."""
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+
+def _folded(v, value, combine):
+    """The elements of a vector combined, halves first."""
+    count = v.lanes
+    while count > 1:
+        count //= 2
+        value = combine(v.shuffle(value, value, range(count)), v.shuffle(value, value, range(count, 2 * count)))
+    return v.builder.extract_element(value, LANE(0))
 
 
 @intrinsic
-def keep_larger(typingctx, best, place):
-    """Replace each element of the vector at `best` by the one at `place` if that is larger, or NaN."""
+def larger(typingctx, a, b):
+    """The larger of two numbers; of a NaN and a number one of them."""
 
     def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, best.dtype)
-        larger = vectors.call("llvm.maximum", vectors.kind, *map(vectors.load, args))
-        vectors.store(larger, args[0])
+        return _larger(builder, *args)
+
+    return a(a, a), generate
+
+
+@intrinsic
+def largest(typingctx, place, count):
+    """The largest of `count` elements, a whole number of vectors; a NaN among them may be passed over."""
+
+    def generate(context, builder, signature, args):
+        place, count = args
+        v = Vectors(context, builder, signature.args[0].dtype)
+        loop = Loop(builder, "largest", count, v.lanes, [v.load(place)])
+        (best,) = loop.close([_larger(builder, v.load(v.at(place, loop.index)), *loop.values)])
+        return _folded(v, best, lambda a, b: _larger(builder, a, b))
+
+    return place.dtype(place, types.int64), generate
+
+
+@intrinsic
+def exp_run(typingctx, place, count, top, sums):
+    """Replace `count` elements x, a whole number of vectors, by `exp_down` of x - top; `sums` is the vectors' sum."""
+
+    def generate(context, builder, signature, args):
+        place, count, top, sums = args
+        v = Vectors(context, builder, signature.args[0].dtype)
+        tops = v.broadcast(top)
+        loop = Loop(builder, "exponentials", count, v.lanes, [v.zero])
+        here = v.at(place, loop.index)
+        e = _exponential(builder, v.type, builder.fsub(v.load(here), tops), gradual=False)
+        v.store(e, here)
+        (total,) = loop.close([builder.fadd(*loop.values, e)])
+        v.store(total, sums)
         return context.get_dummy_value()
 
-    return types.void(best, place), generate
+    return types.void(place, types.int64, top, place), generate
 
 
 @intrinsic
-def largest(typingctx, place):
-    """The largest element of the vector at `place`; NaN if one of them is."""
+def sum_of(typingctx, place, count):
+    """The sum of `count` elements: of vectors first, then of what is left."""
 
     def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, place.dtype)
-        return vectors.call("llvm.vector.reduce.fmaximum", vectors.element, vectors.load(args[0]))
+        place, count = args
+        v = Vectors(context, builder, signature.args[0].dtype)
+        whole = builder.and_(count, INT(-v.lanes))
+        loop = Loop(builder, "vectors", whole, v.lanes, [v.zero])
+        (total,) = loop.close([builder.fadd(*loop.values, v.load(v.at(place, loop.index)))])
+        rest = v.at(place, whole)
+        loop = Loop(builder, "rest", builder.sub(count, whole), 1, [_folded(v, total, builder.fadd)])
+        (total,) = loop.close([builder.fadd(*loop.values, builder.load(v.at(rest, loop.index)))])
+        return total
 
-    return place.dtype(place), generate
+    return place.dtype(place, types.int64), generate
 
 
 @intrinsic
@@ -183,28 +214,7 @@ def sum_vector(typingctx, place):
     """The sum of the vector at `place`."""
 
     def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, place.dtype)
-        kind = ir.FunctionType(vectors.element, [vectors.element, vectors.kind])
-        name = f"llvm.vector.reduce.fadd.v{vectors.count}f{vectors.bits}"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        values = [ir.Constant(vectors.element, 0.0), vectors.load(args[0])]
-        return builder.call(function, values, fastmath=("reassoc",))
+        v = Vectors(context, builder, place.dtype)
+        return _folded(v, v.load(args[0]), builder.fadd)
 
     return place.dtype(place), generate
-
-
-@intrinsic
-def exp_vector(typingctx, place, top, total):
-    """Replace the vector x at `place` by exp(x - top), and add that to the vector at `total`."""
-
-    def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, place.dtype)
-        tops = builder.insert_element(ir.Constant(vectors.kind, ir.Undefined), args[1], ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), vectors.count), [0] * vectors.count)
-        tops = builder.shuffle_vector(tops, ir.Constant(vectors.kind, ir.Undefined), zeros)
-        e = _exponential(builder, vectors.kind, builder.fsub(vectors.load(args[0]), tops))
-        vectors.store(e, args[0])
-        vectors.store(builder.fadd(vectors.load(args[2]), e), args[2])
-        return context.get_dummy_value()
-
-    return types.void(place, top, total), generate
