@@ -86,6 +86,33 @@ def copy(typingctx, source, out, count):
 
 
 @intrinsic
+def pick_run(typingctx, x, source, y, first, last, fill):
+    """y[i] = x[source[i]], or `fill` where that is negative, for the few i from `first` to `last`.
+
+    LLVM would make vectors of them, whose set-up takes longer.
+    """
+
+    def generate(context, builder, signature, args):
+        x, source, y, first, last, fill = args
+        v = Vectors(context, builder, signature.args[0].dtype)
+        source, y = v.at(source, first), v.at(y, first)
+        loop = Loop(builder, "run", builder.sub(last, first), 1, [])
+        place = builder.load(v.at(source, loop.index))
+        before = builder.block
+        with builder.if_then(builder.icmp_signed(">=", place, INT(0))):
+            element = builder.load(v.at(x, place))
+            inside = builder.block
+        value = builder.phi(v.element)
+        value.add_incoming(fill, before)
+        value.add_incoming(element, inside)
+        builder.store(value, v.at(y, loop.index))
+        loop.close()
+        return context.get_dummy_value()
+
+    return types.void(x, source, x, types.int64, types.int64, x.dtype), generate
+
+
+@intrinsic
 def scaled(typingctx, source, out, count, factor):
     """out = source * factor"""
 
