@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import fastconv
 from fastconv.layers import Linear, Parameter
 from fastconv.training import SGD, Adam, RMSprop, accuracy, confusion_matrix, top_k_accuracy
 
@@ -70,6 +71,26 @@ def test_every_step_is_torchs(kind, options, dtype):
             np.testing.assert_allclose(p.data, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()),
                                        err_msg=f"step {step}")
             assert np.array_equal(p.grad, grad), "a step must not change the gradient"
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("kind, options", CASES, ids=map(names, CASES))
+def test_kernels_do_as_numpy_does(kind, options, dtype):
+    """To the bit, in blocks and what is left over, within a larger array, and with gradients of other strides."""
+    found = []
+    for name in ("numba", "tensordot"):
+        rng = np.random.default_rng(2)
+        around = rng.standard_normal(5000).astype(dtype)
+        made = [Parameter(around[start:end]) for start, end in ((5, 6), (10, 1034), (1100, 2125), (2200, 4800))]
+        with fastconv.use_backend(name):
+            optimizer = kind(made, **options)
+            for step in range(4):
+                for p in made:
+                    grad = rng.standard_normal((p.data.size, 2)).astype(dtype) * dtype(10.0**(step - 2))
+                    p.grad = grad[:, 0] if step % 2 else grad[:, 0].copy()
+                optimizer.step()
+        found.append(around.tobytes())
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("kind", (SGD, RMSprop, Adam))
