@@ -7,6 +7,7 @@ table is one more entry of `OPERATIONS`.
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from collections.abc import Callable, Mapping
@@ -218,14 +219,9 @@ def _dropout(op, F, G, inputs):
 
 
 def _signal(op, F, G, inputs):
-    """Gradients of the products of signals are such products: the full one of the other kind by the input."""
     x, kernel = inputs.values()
-    nd = x.ndim
-    correlate, convolve = getattr(F, f"correlate{nd}d"), getattr(F, f"convolve{nd}d")
-    flip = (slice(None, None, -1),) * nd
-    if op.function.startswith("correlate"):
-        return lambda dy: (convolve(dy, kernel, "full"), correlate(x, dy, "valid"))
-    return lambda dy: (correlate(dy, kernel, "full"), correlate(x, dy, "valid")[flip].copy())
+    of_input, of_kernel = (getattr(G, f"{op.function}_{argument}") for argument in ("input", "kernel"))
+    return lambda dy: (of_input(x.shape, kernel, dy, **op.options), of_kernel(x, kernel.shape, dy, **op.options))
 
 
 _BACKWARD = {
@@ -246,13 +242,15 @@ def _sizes(nd, *leading):
     return (*leading, *(5, 6, 7)[3 - nd:])
 
 
-def _valid(torch, x, kernel):
-    """Correlation where the kernel lies within the signal."""
-    return getattr(torch.nn.functional, f"conv{x.ndim}d")(x[None, None], kernel[None, None])[0, 0]
-
-
-def _valid_flipped(torch, x, kernel):
-    return _valid(torch, x, kernel.flip(*range(kernel.ndim)))
+def _by_torch(mode, flip, late):
+    """Correlation of a signal by torch's convolution of maps; `late` is where the centre of an even kernel lies."""
+    def twin(torch, x, kernel):
+        around = {"valid": lambda f: (0, 0), "full": lambda f: (f - 1, f - 1),
+                  "same": lambda f: ((f - 1) // 2, f // 2) if late else (f // 2, (f - 1) // 2)}[mode]
+        x = torch.nn.functional.pad(x, [n for f in reversed(kernel.shape) for n in around(f)])
+        kernel = kernel.flip(*range(kernel.ndim)) if flip else kernel
+        return getattr(torch.nn.functional, f"conv{x.ndim}d")(x[None, None], kernel[None, None])[0, 0]
+    return twin
 
 
 def _zeros_between(torch, x, factor=2):
@@ -291,9 +289,10 @@ def _per_axes():
                 yield Operation(f"adaptive_{kind}_pool2d", {"input": (2, 4, 9, 8)}, {"output_size": (5, 6)}, "to 5 x 6",
                                 large={"input": MAPS}, result=(8, 64, 5, 6))
         signal, kernel = (9, 8, 7)[:nd], (3, 2, 2)[:nd]
-        for name, twin in (("correlate", _valid), ("convolve", _valid_flipped)):
-            yield Operation(f"{name}{nd}d", {"input": signal, "kernel": kernel}, {"mode": "valid"}, twin=twin,
-                            differentiable=("input", "kernel"))
+        for name, mode in itertools.product(("correlate", "convolve"), ("valid", "same", "full")):
+            twin = _by_torch(mode, name == "convolve", two and name == "correlate")
+            yield Operation(f"{name}{nd}d", {"input": signal, "kernel": kernel}, {"mode": mode},
+                            "" if mode == "valid" else mode, twin=twin, differentiable=("input", "kernel"))
         yield Operation(f"zero_insert{nd}d", {"input": x}, {"factor": 2}, twin=_zeros_between,
                         large={"input": MAPS} if two else None, result=(8, 64, 111, 111))
         yield Operation(f"downsample{nd}d", {"input": x}, {"factor": 2}, twin=_every_other,

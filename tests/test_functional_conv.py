@@ -1,6 +1,7 @@
 """Convolution, transposed convolution, linear, and the signal names, against torch and against the definition."""
 
 import itertools
+import math
 import warnings
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch.nn.functional as T
 from torch_twins import CONV_TRANSPOSES, CONVS, TYPES, assert_near, function, ident, random, tensor, torch_arguments
 
 import fastconv.functional as F
+import fastconv.grad as G
+from fastconv.inspection import check_gradients
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -102,6 +105,24 @@ def test_signal(nd, x_shape, k_shape, name, mode, dtype):
         starts = [f // 2 if late else (f - 1) // 2 for f in k_shape]
         expected = expected[tuple(slice(s, s + i) for s, i in zip(starts, x_shape, strict=True))]
     assert_near(getattr(F, f"{name}{nd}d")(x, k, mode), expected, dtype)
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize("name", ["convolve", "correlate"])
+@pytest.mark.parametrize("nd, x_shape, k_shape", [(nd, *shapes) for nd in SIGNALS for shapes in SIGNALS[nd]])
+def test_gradients_of_a_signal(nd, x_shape, k_shape, name, mode):
+    """The product is linear in each argument: its gradients are the transposed maps, column by column."""
+    function, x, k = getattr(F, f"{name}{nd}d"), random(1, x_shape, np.float64), random(2, k_shape, np.float64)
+    dy = random(3, function(x, k, mode).shape, np.float64)
+
+    def units(shape):
+        return np.eye(math.prod(shape)).reshape(-1, *shape)
+
+    expected = [np.sum(function(unit, k, mode) * dy) for unit in units(x_shape)]
+    assert_near(getattr(G, f"{name}{nd}d_input")(x_shape, k, dy, mode), np.reshape(expected, x_shape), np.float64)
+    expected = [np.sum(function(x, unit, mode) * dy) for unit in units(k_shape)]
+    assert_near(getattr(G, f"{name}{nd}d_kernel")(x, k_shape, dy, mode), np.reshape(expected, k_shape), np.float64)
+    assert check_gradients(function, (x, k), mode=mode)
 
 
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])

@@ -83,19 +83,24 @@ def convolve3d(input, kernel, mode="full"):
 def _correlate(op, nd, input, kernel, mode, flip):
     x = floating(op, "input", input)
     w = matching(op, "kernel", kernel, x)
-    for name, array in (("input", x), ("kernel", w)):
-        if array.ndim != nd:
-            raise ValueError(f"{op}: {name} must have {nd} dimensions, got shape {array.shape}")
-        if not math.prod(array.shape):
-            raise ValueError(f"{op}: {name} must not be empty, got shape {array.shape}")
-    if not isinstance(mode, str) or mode not in MODES:
-        raise ValueError(f"{op}: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
-    g = _geometry(op, x.shape, w.shape, mode)
+    g = signal_geometry(op, nd, {"input": tuple(x.shape), "kernel": tuple(w.shape)}, mode)
     if flip:
         w = arithmetic(op, "kernel", w).flip(w)
     y = empty(g.output[3 - nd:], x)
     backends.serving(x).conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), None, y.reshape(g.y_shape), g)
     return y
+
+
+def signal_geometry(op, nd, shapes, mode):
+    """The geometry of a correlation; `shapes` are those of signal and kernel, by the names of the arguments."""
+    for name, shape in shapes.items():
+        if len(shape) != nd:
+            raise ValueError(f"{op}: {name} must have {nd} dimensions, got shape {shape}")
+        if not math.prod(shape):
+            raise ValueError(f"{op}: {name} must not be empty, got shape {shape}")
+    if not isinstance(mode, str) or mode not in MODES:
+        raise ValueError(f"{op}: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    return _geometry(op, *shapes.values(), mode)
 
 
 @lru_cache(maxsize=4096)
@@ -105,6 +110,6 @@ def _geometry(op, size, kernel, mode):
     if mode != "same":
         return g
     padding = tuple((f // 2, (f - 1) // 2) for f in g.kernel)
-    if op == "correlate2d":
+    if op.startswith("correlate2d"):
         padding = tuple((before, after) for after, before in padding)
     return replace(g, output=g.input, padding=padding)

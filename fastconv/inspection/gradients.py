@@ -151,8 +151,7 @@ def _known_gradient(function):
     own = getattr(function, "__module__", "").startswith("fastconv.functional")
     if own and name == "batch_norm":
         def gradient(grad_output, x, mean, var, weight=None, bias=None, training=False, eps=1e-5, **keywords):
-            by_input = grad.batch_norm_input(x, grad_output, mean, var, weight, training, eps)
-            by_weight, by_bias = grad.batch_norm_parameters(x, grad_output, mean, var, training, eps)
+            by_input, by_weight, by_bias = grad.batch_norm_backward(x, grad_output, mean, var, weight, training, eps)
             if bias is not None:
                 return by_input, None, None, by_weight, by_bias
             return by_input if weight is None else (by_input, None, None, by_weight)
@@ -167,6 +166,10 @@ def _known_gradient(function):
             _, mask = importlib.import_module("fastconv.functional").dropout_with_mask(x, p, training,
                                                                                        generator=generator)
             return grad.dropout_input(mask, grad_output, p if training else 0)
+    elif own and hasattr(grad, f"{name}_kernel"):
+        def gradient(grad_output, x, kernel, mode="full"):
+            return (getattr(grad, f"{name}_input")(x.shape, kernel, grad_output, mode),
+                    getattr(grad, f"{name}_kernel")(x, kernel.shape, grad_output, mode))
     elif own and hasattr(grad, f"{name}_parameters"):
         def gradient(grad_output, x, weight, bias=None, **keywords):
             by_input = getattr(grad, f"{name}_input")(x.shape, weight, grad_output, **keywords)
