@@ -66,6 +66,15 @@ def test_linear(x_shape, w_shape, with_bias, dtype):
     assert_near(F.linear(x, w, b), expected, dtype)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("x_shape, b_shape", [
+    ((2, 3, 4), ()), ((2, 3, 4), (1,)), ((2, 3, 4), (1, 5)), ((2, 3, 4), (3, 5)), ((2, 3, 4), (2, 3, 1)),
+    ((2, 3, 4), (2, 3, 5)), ((3, 4), (3, 1)), ((3, 4), (1, 1)), ((4,), (1, 5)), ((4,), (1,)), ((0, 4), (1, 5))])
+def test_linear_with_a_bias_that_broadcasts(x_shape, b_shape, dtype):
+    x, w, b = random(1, x_shape, dtype), random(2, (5, 4), dtype), np.asarray(random(3, b_shape, dtype))
+    assert_near(F.linear(x, w, b), T.linear(tensor(x), tensor(w), tensor(b)), dtype)
+
+
 def test_linear_with_a_single_output_takes_a_bias():
     x, w = random(1, (4, 5), np.float64), random(2, 5, np.float64)
     assert_near(F.linear(x, w, np.array(2.0)), x @ w + 2, np.float64)

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from fastconv import backends, geometry
 from fastconv.checks import arithmetic, contiguous, empty, floating, matching, packed, zeros
 
@@ -14,6 +16,7 @@ def linear(input, weight, bias=None):
     input : array (..., C), float32 or float64
     weight : array (K, C) or (C,), of the input's type
     bias : array (K,) or, with a weight of one axis, (), optional
+        Or of any shape that broadcasts to that of the result.
 
     Returns
     -------
@@ -28,18 +31,34 @@ def linear(input, weight, bias=None):
     x = floating(op, "input", input)
     w = matching(op, "weight", weight, x)
     g, y_shape = linear_geometry(op, x.shape, w.shape)
+    fused = None
     if bias is not None:
-        bias = contiguous(matching(op, "bias", bias, x))
-        geometry.check_shape(op, "bias", bias.shape, w.shape[:-1])
-        bias = bias.reshape((-1,))
+        bias = matching(op, "bias", bias, x)
+        if g is not None and tuple(bias.shape) == tuple(w.shape[:-1]):
+            fused, bias = contiguous(bias).reshape((-1,)), None
+        else:
+            bias = _broadcast(op, bias, tuple(w.shape[:-1]), y_shape)
     if g is None:
         y = zeros(y_shape, x)
-        if bias is not None:
-            y += arithmetic(op, "bias", bias).reshape(bias, w.shape[:-1])
-        return y
-    y = empty(y_shape, x)
-    backends.serving(x).conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), bias, y.reshape(g.y_shape), g)
+    else:
+        y = empty(y_shape, x)
+        backends.serving(x).conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), fused, y.reshape(g.y_shape), g)
+    if bias is not None:
+        with np.errstate(all="ignore"):
+            y += bias
     return y
+
+
+def _broadcast(op, bias, usual, shape):
+    """`bias`, refused unless it broadcasts to `shape`; (1, K) is added to (K,) too, as in torch."""
+    xp, given = arithmetic(op, "bias", bias), tuple(bias.shape)
+    if len(given) == len(shape) + 1 and given[0] == 1:
+        bias = xp.reshape(bias, given[1:])
+    try:
+        return xp.broadcast_to(bias, shape)
+    except (ValueError, RuntimeError):
+        raise ValueError(f"{op}: bias must have shape {usual}, or one that broadcasts to the result's, {shape}, got "
+                         f"{given}") from None
 
 
 def linear_geometry(op, input_shape, weight_shape, weight_name="weight", input_name="input"):
