@@ -1,6 +1,7 @@
 """Layers against ``torch.nn``, and what only layers have: parameters, containers, repeated use."""
 
 import copy
+import inspect
 import pickle
 import threading
 from collections import OrderedDict
@@ -95,6 +96,10 @@ CASES = [
     ("Upsample", (), {"scale_factor": 1.7, "mode": "trilinear", "recompute_scale_factor": True}, (1, 2, 3, 2, 3)),
     ("UpsamplingNearest2d", (), {"scale_factor": 3}, (2, 3, 4, 5)),
     ("UpsamplingBilinear2d", (9,), {}, (2, 3, 4, 5)),
+    ("Unfold", (3,), {"padding": 1}, (2, 3, 5, 6)),
+    ("Unfold", ((2, 3), (1, 2), 0, (2, 1)), {}, (3, 5, 6)),
+    ("Fold", ((5, 6), (2, 3)), {"stride": 2, "padding": (1, 0)}, (2, 12, 6)),
+    ("Fold", (4, 2), {}, (8, 9)),
     ("PixelShuffle", (2,), {}, (2, 8, 3, 2)),
     ("PixelUnshuffle", (3,), {}, (2, 2, 6, 3)),
     ("AdaptiveAvgPool1d", (3,), {}, (2, 3, 7)),
@@ -181,6 +186,16 @@ class TestAgainstTorch:
             layer.backward(np.zeros((*y.shape, 2), dtype))
         with pytest.raises(TypeError, match="grad_output must be"):
             layer.backward(y.tolist())
+
+
+@pytest.mark.parametrize("name", [name for name in layers.__all__ if hasattr(torch.nn, name)
+                                  and name not in ("Parameter", "RNN", "Sequential")])
+def test_constructor_arguments_are_torchs(name):
+    """In order, with their defaults; where an array lies and of which type it is are keywords here."""
+    ours, theirs = (list(inspect.signature(getattr(module, name)).parameters.values()) for module in (layers, torch.nn))
+    assert [(p.name, p.default) for p in ours if p.kind != p.KEYWORD_ONLY] == [
+        (p.name, p.default) for p in theirs if p.name not in ("device", "dtype")
+        and not (p.name == "bias" and name.startswith("BatchNorm"))]
 
 
 @pytest.mark.parametrize("name, arguments, keywords, shape", CASES)

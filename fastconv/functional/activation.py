@@ -11,12 +11,14 @@ from fastconv.checks import check_axis, empty, portable, portable_matching, real
 from fastconv.functional.elementwise import blockwise
 
 
-def relu(input):
+def relu(input, inplace=False):
     """The larger of each element and 0; a NaN stays.
 
     Parameters
     ----------
     input : array of any shape, float32 or float64
+    inplace : bool
+        Taken for torch's sake and ignored: inputs are never written to.
 
     Returns
     -------

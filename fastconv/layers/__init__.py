@@ -19,6 +19,7 @@ from fastconv.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, Con
 from fastconv.layers.dropout import Dropout
 from fastconv.layers.embedding import Embedding
 from fastconv.layers.flatten import Flatten, Identity, Unflatten
+from fastconv.layers.fold import Fold, Unfold
 from fastconv.layers.layer import Layer
 from fastconv.layers.linear import Linear
 from fastconv.layers.loss import CrossEntropyLoss, MSELoss
@@ -61,9 +62,10 @@ __all__ = ["RNN", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d",
            "BatchNorm2d", "BatchNorm3d", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d",
            "ConstantPad2d", "ConstantPad3d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d",
            "ConvTranspose3d", "CrossEntropyLoss", "Downsample1d", "Downsample2d", "Downsample3d", "Dropout",
-           "Embedding", "Flatten", "Identity", "Layer", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "MaxPool1d",
-           "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "ModuleDict", "ModuleList", "PReLU",
-           "Parameter", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReflectionPad1d", "ReflectionPad2d",
-           "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "Residual", "Sequential",
-           "Sigmoid", "Softmax", "Tanh", "TimeDistributed", "Unflatten", "Upsample", "Upsample1d", "Upsample2d",
-           "Upsample3d", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d"]
+           "Embedding", "Flatten", "Fold", "Identity", "Layer", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss",
+           "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "ModuleDict",
+           "ModuleList", "PReLU", "Parameter", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReflectionPad1d",
+           "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "Residual",
+           "Sequential", "Sigmoid", "Softmax", "Tanh", "TimeDistributed", "Unflatten", "Unfold", "Upsample",
+           "Upsample1d", "Upsample2d", "Upsample3d", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d",
+           "ZeroPad2d", "ZeroPad3d"]

@@ -74,6 +74,8 @@ LAYERS = {
     "Upsample": (lambda: layers.Upsample(scale_factor=1.5, mode="bilinear"), (2, 2, 4, 6)),
     "UpsamplingBilinear2d": (lambda: layers.UpsamplingBilinear2d(scale_factor=2), (2, 2, 3, 4)),
     "UpsamplingNearest2d": (lambda: layers.UpsamplingNearest2d(scale_factor=2), (2, 2, 3, 4)),
+    "Unfold": (lambda: layers.Unfold(2, padding=1), (2, 2, 3, 4)),
+    "Fold": (lambda: layers.Fold((3, 4), 2), (2, 8, 6)),
     "PixelShuffle": (lambda: layers.PixelShuffle(2), (2, 4, 3, 2)),
     "PixelUnshuffle": (lambda: layers.PixelUnshuffle(2), (2, 2, 4, 2)),
     "Residual": (lambda: layers.Residual(layers.Linear(4, 4, generator=0)), (3, 4)),
