@@ -2,6 +2,7 @@
 
 import io
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -305,13 +306,53 @@ def test_summary_of_a_residual_network():
     (layers.AdaptiveMaxPool2d(4), ReceptiveField((3, 3), (4, 4), (0, 0))),
     (layers.AdaptiveAvgPool2d(3), None),
     (layers.Downsample2d(3), ReceptiveField((1, 1), (6, 6), (0, 0))),
-    (layers.Upsample2d(2), None),
+    (layers.Upsample2d(2), ReceptiveField((1, 1), (1, 1), (0, 0))),
+    (layers.ConvTranspose2d(1, 1, 4, stride=4, padding=1), ReceptiveField((1, 1), (Fraction(1, 2),) * 2, (0, 0))),
+    (layers.ConvTranspose2d(1, 1, 3, stride=2), ReceptiveField((3, 3), (1, 1), (-2, -2))),
+    (layers.Upsample(scale_factor=3), ReceptiveField((1, 1), (Fraction(2, 3),) * 2, (0, 0))),
+    (layers.Upsample(scale_factor=1.5), None),
+    (layers.Upsample(scale_factor=2, mode="bicubic"), None),
+    (layers.UpsamplingBilinear2d(scale_factor=2), None),
     (layers.PReLU(), ReceptiveField((1, 1), (2, 2), (0, 0))),
     (layers.Identity(), ReceptiveField((1, 1), (2, 2), (0, 0))),
 ])
 def test_receptive_field_of_other_layers(layer, expected):
     model = layers.Sequential(layers.Downsample2d(2), layer)
     assert summary(model, (1, 16, 16)).rows[-1].receptive_field == expected
+
+
+@pytest.mark.parametrize("stack", [
+    [layers.ConvTranspose1d(1, 1, 4, stride=2, padding=1)],
+    [layers.ConvTranspose1d(1, 1, 3, stride=2, padding=1, output_padding=1, dilation=2), layers.Conv1d(1, 1, 3)],
+    [layers.Conv1d(1, 1, 3, stride=2), layers.ConvTranspose1d(1, 1, 3, stride=3), layers.Conv1d(1, 1, 4, stride=2)],
+    [layers.Conv1d(1, 1, 2, stride=4), layers.ConvTranspose1d(1, 1, 2, stride=2),
+     layers.ConvTranspose1d(1, 1, 5, stride=3, padding=2)],
+    [layers.ConvTranspose1d(1, 1, 2, stride=3), layers.AvgPool1d(2, 1)],
+    [layers.AvgPool1d(2), layers.Upsample1d(3), layers.Conv1d(1, 1, 5)],
+    [layers.AvgPool1d(2), layers.Upsample(scale_factor=4), layers.Conv1d(1, 1, 3, stride=3)],
+    [layers.Upsample(scale_factor=2, mode="linear"), layers.AvgPool1d(3)],
+    [layers.Upsample(scale_factor=3, mode="linear"), layers.Upsample(scale_factor=2, mode="linear")],
+], ids=lambda stack: "-".join(type(layer).__name__ for layer in stack))
+def test_receptive_fields_behind_what_makes_larger_are_what_gradients_reach(stack):
+    """Of every element, those of different sizes in turn; the summary names the largest."""
+    model = layers.Sequential(*stack).to(np.float64)
+    for parameter in model.parameters():
+        parameter.data = np.abs(parameter.data) + 1
+    field = summary(model, (1, 24)).rows[-1].receptive_field
+    y = model(np.ones((1, 1, 24)))
+    sizes = []
+    for i in range(y.shape[2]):
+        dy = np.zeros_like(y)
+        dy[0, 0, i] = 1
+        reached = np.flatnonzero(model.backward(dy)[0, 0])
+        ((start, end),) = field.of((i,))
+        assert field.clipped((i,), (24,)) == (slice(reached[0], reached[-1] + 1) if len(reached) else slice(0, 0),)
+        sizes.append(end - start if start < end else 0)
+    assert field.size == (max(sizes),)
+    # So many elements make so many steps of the input.
+    period = field.stride[0].denominator
+    ((first, _),), ((later, _),) = field.of((0,)), field.of((4 * period,))
+    assert later - first == 4 * field.stride[0].numerator
 
 
 def test_summary_of_residuals_in_residuals():

@@ -1,6 +1,8 @@
 """Which input elements each element of a network's arrays depends on."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
@@ -12,9 +14,51 @@ POINTWISE = {"ReLU", "LeakyReLU", "PReLU", "Sigmoid", "Tanh", "Softmax", "LogSof
              "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"}
 WINDOWS = {f"{kind}{nd}d" for kind in ("Conv", "MaxPool", "AvgPool") for nd in (1, 2, 3)}
 ADAPTIVE = {f"Adaptive{kind}Pool{nd}d" for kind in ("Max", "Avg") for nd in (1, 2, 3)}
+TRANSPOSED = {f"ConvTranspose{nd}d" for nd in (1, 2, 3)}
+ZEROS_BETWEEN = {f"Upsample{nd}d" for nd in (1, 2, 3)}
+INTERPOLATING = {"Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d"}
 EVERY_OTHER = {f"Downsample{nd}d" for nd in (1, 2, 3)}
 PADDING = {f"{kind}Pad{nd}d" for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
            for nd in (1, 2, 3)}
+
+
+@dataclass(frozen=True)
+class Along:
+    """Where along one axis the fields of the elements start and end, for as many as it takes until they repeat.
+
+    Behind a transposed convolution of stride 2 every other element has a field of the same size: element i + 2 sees
+    what element i does, `jump` further. An element that depends on nothing starts at infinity.
+    """
+
+    starts: tuple
+    ends: tuple
+    jump: int
+
+    def of(self, i):
+        """(start, end) of the field of element `i`; the end is exclusive."""
+        rounds, i = divmod(i, len(self.starts))
+        return self.starts[i] + rounds * self.jump, self.ends[i] + rounds * self.jump
+
+    def through(self, taps, step):
+        """Element o of what is made is of the elements `taps[o]`; those of o + len(taps) lie `step` further."""
+        rounds = len(self.starts) // math.gcd(len(self.starts), step)
+        fields = [[self.of(tap + i * step) for tap in some] for i in range(rounds) for some in taps]
+        return Along(tuple(min((start for start, _ in seen), default=math.inf) for seen in fields),
+                     tuple(max((end for _, end in seen), default=-math.inf) for seen in fields),
+                     self.jump * rounds * step // len(self.starts))
+
+    def union(self, other):
+        """The fields of sums of two elements in one place, of equal strides."""
+        count = math.lcm(len(self.starts), len(other.starts))
+        both = [(*self.of(i), *other.of(i)) for i in range(count)]
+        return Along(tuple(min(a, c) for a, _, c, _ in both), tuple(max(b, d) for _, b, _, d in both),
+                     self.jump * count // len(self.starts))
+
+    @property
+    def stride(self):
+        """An int, or a Fraction where outputs lie closer than inputs."""
+        ratio = Fraction(self.jump, len(self.starts))
+        return ratio.numerator if ratio.denominator == 1 else ratio
 
 
 @dataclass(frozen=True)
@@ -24,9 +68,11 @@ class ReceptiveField:
     Attributes
     ----------
     size : tuple of int
-        How many, padding counted in. After a Linear, which sees everything: clipped to the input.
-    stride : tuple of int or None
-        How far apart those of neighboring output elements lie; None where there are no neighbors.
+        How many, padding counted in; of those of several sizes, behind a transposed convolution, the largest. After a
+        Linear, which sees everything: clipped to the input.
+    stride : tuple of int or Fraction, or None
+        How far apart those of neighboring output elements lie, on average where outputs lie closer than inputs; None
+        where there are no neighbors.
     offset : tuple of int
         Where that of the first output element starts; negative in the padding.
     """
@@ -34,37 +80,56 @@ class ReceptiveField:
     size: tuple
     stride: tuple | None
     offset: tuple
+    along: tuple = field(default=(), repr=False, compare=False)
+
+    @classmethod
+    def made_of(cls, along, alone=False):
+        """The field that is one `Along` for each axis; of a single element if `alone`."""
+        sizes = tuple(max([e - s for s, e in zip(a.starts, a.ends, strict=True) if e > s], default=0) for a in along)
+        offsets = tuple(next((s for s in a.starts if s < math.inf), 0) for a in along)
+        return cls(sizes, None if alone else tuple(a.stride for a in along), offsets, tuple(along))
+
+    def through(self, taps, steps):
+        """The field of what is made of the elements `taps` along each axis: see `Along.through`."""
+        return self.made_of([a.through(*each) for a, *each in zip(self.along, taps, steps, strict=True)])
 
     def through_window(self, kernel, stride, padding, dilation):
         """The field after a convolution or pooling."""
-        axes = list(zip(self.size, self.stride, self.offset, kernel, stride, padding, dilation, strict=True))
-        return ReceptiveField(tuple(size + (f - 1) * d * jump for size, jump, _, f, _, _, d in axes),
-                              tuple(jump * s for _, jump, _, _, s, _, _ in axes),
-                              tuple(start - p * jump for _, jump, start, _, _, p, _ in axes))
+        taps = [(tuple(range(-p, f * d - p, d)),) for f, p, d in zip(kernel, padding, dilation, strict=True)]
+        return self.through(taps, stride)
+
+    def through_transposed(self, kernel, stride, padding, dilation):
+        """The field after a transposed convolution.
+
+        Element o is made of each i with ``i * stride - padding + k * dilation == o`` for some tap k.
+        """
+        taps = [tuple(tuple((o + p - k * d) // s for k in range(f) if (o + p - k * d) % s == 0) for o in range(s))
+                for f, s, p, d in zip(kernel, stride, padding, dilation, strict=True)]
+        return self.through(taps, (1,) * len(taps))
 
     def of_all(self, positions, image):
         """The union over `positions` output elements along each axis, clipped to an input of `image` elements."""
         if self.stride is None:
             return self
-        starts = [max(start, 0) for start in self.offset]
-        ends = [min(start + (n - 1) * jump + size, whole) for start, n, jump, size, whole in
-                zip(self.offset, positions, self.stride, self.size, image, strict=True)]
-        return ReceptiveField(tuple(e - s for s, e in zip(starts, ends, strict=True)), None, tuple(starts))
+        fields = [[a.of(i) for i in range(n)] for a, n in zip(self.along, positions, strict=True)]
+        starts = [max(min(start for start, _ in seen), 0) for seen in fields]
+        ends = [min(max(end for _, end in seen), whole) for seen, whole in zip(fields, image, strict=True)]
+        return self.made_of([Along((s,), (e,), 0) for s, e in zip(starts, ends, strict=True)], alone=True)
+
+    def of(self, element):
+        """(start, end) along each axis of what the output element at `element` sees, padding counted in."""
+        return [a.of(i) for a, i in zip(self.along, element, strict=True)]
 
     def clipped(self, element, image):
         """The part of the input that the output element at `element` sees: a slice along each axis."""
-        steps = self.stride or (0,) * len(self.size)
-        starts = [start + i * jump for start, i, jump in zip(self.offset, element, steps, strict=True)]
-        return tuple(slice(max(start, 0), min(start + size, whole))
-                     for start, size, whole in zip(starts, self.size, image, strict=True))
+        return tuple(slice(max(start, 0), min(end, whole)) if start < end else slice(0, 0)
+                     for (start, end), whole in zip(self.of(element), image, strict=True))
 
     def union(self, other):
         """The field of a sum of two elements in one place; None if their strides differ."""
         if self.stride != other.stride:
             return None
-        starts = tuple(map(min, self.offset, other.offset))
-        ends = [max(a + n, b + m) for a, n, b, m in zip(self.offset, self.size, other.offset, other.size, strict=True)]
-        return ReceptiveField(tuple(e - s for s, e in zip(starts, ends, strict=True)), self.stride, starts)
+        return self.made_of([a.union(b) for a, b in zip(self.along, other.along, strict=True)], self.stride is None)
 
 
 class Fields:
@@ -77,7 +142,7 @@ class Fields:
     def start(self, tensor):
         nd = len(self.image)
         if nd:
-            self._known[tensor] = ReceptiveField((1,) * nd, (1,) * nd, (0,) * nd), self.image
+            self._known[tensor] = ReceptiveField.made_of([Along((0,), (1,), 1)] * nd), self.image
 
     def after(self, node):
         """The field of the node's outputs, which is remembered; None if it is unknown."""
@@ -112,6 +177,14 @@ class Fields:
         on_maps = len(given) == nd + 2 and seen.stride is not None
         if kind in WINDOWS and on_maps:
             return seen.through_window(*_window(layer, nd)), made[2:]
+        if kind in TRANSPOSED and on_maps:
+            return seen.through_transposed(*_window(layer, nd)), made[2:]
+        if kind in ZEROS_BETWEEN and on_maps:
+            step = geometry.sizes("summary", "upsampling_factor", layer.upsampling_factor, nd, 1)
+            return seen.through_transposed((1,) * nd, step, (0,) * nd, (1,) * nd), made[2:]
+        if kind in INTERPOLATING and on_maps:
+            taps = _interpolated(layer, positions, made[2:])
+            return None if taps is None else (seen.through(taps, (1,) * nd), made[2:])
         if kind in ADAPTIVE and on_maps:
             return self._of_adaptive(seen, positions, made[2:])
         if kind in EVERY_OTHER and on_maps:
@@ -150,3 +223,22 @@ def _window(layer, nd):
     else:
         padding = geometry.sizes("summary", "padding", layer.padding, nd, 0)
     return kernel, stride, padding, dilation
+
+
+def _interpolated(layer, positions, made):
+    """For each axis the elements that outputs are made of, where the factor is a whole number; None elsewhere.
+
+    Elements beyond the border count, as padding does; there those on the border stand for them.
+    """
+    factors = [m // n for n, m in zip(positions, made, strict=True)]
+    given = layer.scale_factor if isinstance(layer.scale_factor, tuple | list) else [layer.scale_factor] * len(factors)
+    exact = layer.size is not None or layer.recompute_scale_factor or all(map(float.__eq__, map(float, given),
+                                                                              map(float, factors)))
+    if not exact or any(n * s != m for n, s, m in zip(positions, factors, made, strict=True)):
+        return None
+    if layer.mode in ("nearest", "nearest-exact"):
+        return [((0,),) * s for s in factors]
+    if layer.mode not in ("linear", "bilinear", "trilinear") or layer.align_corners:
+        return None
+    return [tuple((place // (2 * s),) if place % (2 * s) == 0 else (place // (2 * s), place // (2 * s) + 1)
+                  for place in range(1 - s, s, 2)) for s in factors]

@@ -180,9 +180,10 @@ def receptive_field(image, model, layer, element=None, title=None):
     if positions and (len(element) != 2 or not all(0 <= i < n for i, n in zip(element, positions, strict=True))):
         raise ValueError(f"receptive_field: element must lie within the output's {_by(positions)} elements, got "
                          f"{tuple(element)}")
-    steps = seen.stride or (0, 0)
-    top, left = (start + i * jump for start, i, jump in zip(seen.offset, element, steps, strict=True))
     rows, columns = seen.clipped(element, pixels.shape[:2])
+    (top, bottom), (left, right) = seen.of(element)
+    if not (top < bottom and left < right):
+        raise ValueError(f"receptive_field: element {tuple(element)} of {row.name} {row.kind} depends on nothing")
 
     figure = _figure(5.2, 5.2 * pixels.shape[0] / pixels.shape[1] + 0.7)
     axes = figure.subplots()
@@ -196,12 +197,12 @@ def receptive_field(image, model, layer, element=None, title=None):
     axes.plot(np.array([0, width, width, 0, 0]) - 0.5, np.array([0, 0, height, height, 0]) - 0.5, color=RULE,
               linewidth=1)
     clipped = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-    whole = (left, top, seen.size[1], seen.size[0])
+    whole = (left, top, right - left, bottom - top)
     for (x, y, width, height), line in ((whole, (0, (3, 2))), (clipped, "-"))[int(whole == clipped):]:
         axes.add_patch(frame((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=ORANGE, linewidth=2,
                              linestyle=line))
-    axes.set(xlim=(min(left, 0) - 0.5, max(left + seen.size[1], pixels.shape[1]) - 0.5),
-             ylim=(max(top + seen.size[0], pixels.shape[0]) - 0.5, min(top, 0) - 0.5), xticks=[], yticks=[])
+    axes.set(xlim=(min(left, 0) - 0.5, max(right, pixels.shape[1]) - 0.5),
+             ylim=(max(bottom, pixels.shape[0]) - 0.5, min(top, 0) - 0.5), xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set(visible=False)
     if title is None:

@@ -40,7 +40,9 @@ class Row:
         Bytes kept for the backward pass: those of its inputs, where no earlier row counts them already.
     output_bytes : int
     receptive_field : ReceptiveField or None
-        None where it is not known, or there is none.
+        None where there is none, and where it is not known: behind layers that fastconv does not know, adaptive pooling
+        of unequal windows, interpolation but by nearest or linear ones of a whole factor, unpooling, whose places the
+        numbers decide, and where branches of different strides meet.
     """
 
     name: str
