@@ -4,42 +4,35 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.tile import INT, Vectors
+from fastconv.backends.numba.vector import folded
 from fastconv.backends.numba.words import Loop
 
 
 @intrinsic
-def sum_run(typingctx, x, count, sums):
-    """Sums of `count` groups of four vectors, one group after the other from `x`: 4 * LANES running sums go to `sums`.
+def sum_of(typingctx, x, count):
+    """The sum of `count` elements: by groups of four vectors, then by vectors, then of what is left.
 
     In registers; a loop over an array of sums waits for its stores: 0.19 ms in place of 0.12 for 512 planes of 56 x 56.
     """
 
     def generate(context, builder, signature, args):
-        x, count, sums = args
+        x, count = args
         v = Vectors(context, builder, signature.args[0].dtype)
-        entry = builder.block
-        check, body, done = (builder.append_basic_block(name) for name in ("check", "body", "done"))
-        builder.branch(check)
-        builder.position_at_end(check)
-        i = builder.phi(INT)
-        totals = [builder.phi(v.type) for _ in range(4)]
-        builder.cbranch(builder.icmp_signed("<", i, count), body, done)
-        builder.position_at_end(body)
-        group = v.at(x, builder.mul(i, INT(4 * v.lanes)))
-        after = [builder.fadd(total, v.load(v.at(group, j * v.lanes))) for j, total in enumerate(totals)]
-        following = builder.add(i, INT(1))
-        builder.branch(check)
-        i.add_incoming(INT(0), entry)
-        i.add_incoming(following, body)
-        for total, more in zip(totals, after, strict=True):
-            total.add_incoming(v.zero, entry)
-            total.add_incoming(more, body)
-        builder.position_at_end(done)
-        for j, total in enumerate(totals):
-            v.store(total, v.at(sums, j * v.lanes))
-        return context.get_dummy_value()
+        groups, whole = (builder.and_(count, INT(-n * v.lanes)) for n in (4, 1))
+        loop = Loop(builder, "groups", groups, 4 * v.lanes, [v.zero] * 4)
+        group = v.at(x, loop.index)
+        a, b, c, d = loop.close([builder.fadd(total, v.load(v.at(group, j * v.lanes)))
+                                 for j, total in enumerate(loop.values)])
+        total = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
+        rest = v.at(x, groups)
+        loop = Loop(builder, "vectors", builder.sub(whole, groups), v.lanes, [total])
+        (total,) = loop.close([builder.fadd(*loop.values, v.load(v.at(rest, loop.index)))])
+        rest = v.at(x, whole)
+        loop = Loop(builder, "rest", builder.sub(count, whole), 1, [folded(v, total, builder.fadd)])
+        (total,) = loop.close([builder.fadd(*loop.values, builder.load(v.at(rest, loop.index)))])
+        return total
 
-    return types.void(x, types.int64, x), generate
+    return x.dtype(x, types.int64), generate
 
 
 class _Single:

@@ -8,9 +8,9 @@ import math
 
 from fastconv.backends.numba.elementwise import run
 from fastconv.backends.numba.jit import helper, pointer, range_kernel, shift, stack
-from fastconv.backends.numba.lines import copy, less, lowered, scaled
+from fastconv.backends.numba.lines import copy, less, lowered, scaled, sum_of
 from fastconv.backends.numba.tile import lanes
-from fastconv.backends.numba.vector import exp_down, exp_run, larger, largest, number, plus, sum_of, sum_vector
+from fastconv.backends.numba.vector import exp_down, exp_run, larger, largest, number, plus, sum_vector
 
 STRIP = 128
 WIDEST = 16  # elements of a vector

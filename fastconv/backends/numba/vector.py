@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.tile import INT, LANE, Vectors
+from fastconv.backends.numba.tile import LANE, Vectors
 from fastconv.backends.numba.words import Loop
 
 # By type: (bits, bits of the mantissa, terms of the series, the largest and the smallest argument that count, and ln 2
@@ -139,7 +139,7 @@ def _larger(builder, a, b):
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
-def _folded(v, value, combine):
+def folded(v, value, combine):
     """The elements of a vector combined, halves first."""
     count = v.lanes
     while count > 1:
@@ -167,7 +167,7 @@ def largest(typingctx, place, count):
         v = Vectors(context, builder, signature.args[0].dtype)
         loop = Loop(builder, "largest", count, v.lanes, [v.load(place)])
         (best,) = loop.close([_larger(builder, v.load(v.at(place, loop.index)), *loop.values)])
-        return _folded(v, best, lambda a, b: _larger(builder, a, b))
+        return folded(v, best, lambda a, b: _larger(builder, a, b))
 
     return place.dtype(place, types.int64), generate
 
@@ -192,29 +192,11 @@ def exp_run(typingctx, place, count, top, sums):
 
 
 @intrinsic
-def sum_of(typingctx, place, count):
-    """The sum of `count` elements: of vectors first, then of what is left."""
-
-    def generate(context, builder, signature, args):
-        place, count = args
-        v = Vectors(context, builder, signature.args[0].dtype)
-        whole = builder.and_(count, INT(-v.lanes))
-        loop = Loop(builder, "vectors", whole, v.lanes, [v.zero])
-        (total,) = loop.close([builder.fadd(*loop.values, v.load(v.at(place, loop.index)))])
-        rest = v.at(place, whole)
-        loop = Loop(builder, "rest", builder.sub(count, whole), 1, [_folded(v, total, builder.fadd)])
-        (total,) = loop.close([builder.fadd(*loop.values, builder.load(v.at(rest, loop.index)))])
-        return total
-
-    return place.dtype(place, types.int64), generate
-
-
-@intrinsic
 def sum_vector(typingctx, place):
     """The sum of the vector at `place`."""
 
     def generate(context, builder, signature, args):
         v = Vectors(context, builder, place.dtype)
-        return _folded(v, v.load(args[0]), builder.fadd)
+        return folded(v, v.load(args[0]), builder.fadd)
 
     return place.dtype(place), generate

@@ -24,10 +24,9 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba.conv import multiply_block, offset
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
-from fastconv.backends.numba.lines import sum_run
+from fastconv.backends.numba.lines import sum_of
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import Vectors, lanes, transpose
-from fastconv.backends.numba.vector import number
 
 P, Q = 11 / 16, 11 / 8
 # Rows of the weight gradient's products at a time: whole tiles of 6 and of 8, since a tile adds to all of its rows, and
@@ -434,25 +433,7 @@ def multiply_weight(begin, end, a, like):
 
 @range_kernel
 def sum_planes(begin, end, a, like):
-    """Sum of each plane, in 4 * LANES running sums: the bias gradient's parts. A work item is a plane."""
-    source, sums = pointer(a[0], like), pointer(a[1], like)
-    size = a[2]
-    partial, group = stack(64, like), 4 * lanes(like)
+    """Sum of each plane: the bias gradient's parts. A work item is a plane."""
+    source, sums, size = pointer(a[0], like), pointer(a[1], like), a[2]
     for plane in range(begin, end):
-        start = plane * size
-        if size < group:  # 0.01 ms in place of 0.08 for 4096 planes of 9
-            total = number(0, like)
-            for i in range(size):
-                total += source[start + i]
-            sums[plane] = total
-            continue
-        whole = size // group * group
-        sum_run(shift(source, start), size // group, partial)
-        for i in range(whole, size):
-            partial[i - whole] += source[start + i]
-        half = group // 2
-        while half:
-            for j in range(half):
-                partial[j] += partial[j + half]
-            half //= 2
-        sums[plane] = partial[0]
+        sums[plane] = sum_of(shift(source, plane * size), size)
