@@ -93,6 +93,12 @@ def test_gradients(name, dtype, record_property):
         x, weight, _ = inputs.values()
         alone = getattr(noting, f"{operation.function}_weight")(x, weight.shape, dy, **operation.options)
         assert alone.tobytes() == found[1].tobytes()
+    if operation.function == "batch_norm":
+        x, mean, var, w, _ = inputs.values()
+        alone = (noting.batch_norm_input(x, dy, mean, var, w, **operation.options),
+                 *noting.batch_norm_parameters(x, dy, mean, var, **operation.options))
+        for of_argument, expected in zip(alone, found, strict=True):
+            assert_near(of_argument, expected, dtype)
     record_property("gradient", (operation.function, np.dtype(dtype).name, sorted(noting.names)))
 
 
@@ -229,7 +235,7 @@ def test_every_gradient_is_compared():
     # The gradient of a weight alone: `test_gradients` compares it with the first that `<operation>_parameters` returns.
     alone = {name for name in G.__all__ if name.endswith("_weight") and f"{name.removesuffix('_weight')}_parameters"
              in G.__all__}
-    # `test_batch_norm` in test_functional_norm.py compares them.
+    # These too, with what `batch_norm_backward` returns.
     alone |= {"batch_norm_input", "batch_norm_parameters"}
     assert noting.names | alone == set(G.__all__)
 
