@@ -103,7 +103,7 @@ cdef inline void max_backward(Py_ssize_t begin, Py_ssize_t end, const int64_t* a
     cdef const floating* dy = <const floating*>a[0]
     cdef const int64_t* indices = <const int64_t*>a[1]
     cdef floating* dx = <floating*>a[2]
-    cdef Py_ssize_t size = a[3], outputs = a[4]
+    cdef Py_ssize_t size = a[3] * a[4] * a[5], outputs = a[6] * a[7] * a[8]
     cdef Py_ssize_t plane, q
     for plane in range(begin, end):
         memset(dx + plane * size, 0, size * sizeof(floating))

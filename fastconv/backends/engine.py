@@ -27,7 +27,7 @@ add_rows             x, dy, dw, db or 0, scratch, taps, chunks,                 
                      `plan_rows.Dots.args`                                            the sum
 im2col, col2im       the input, the result, `_window`                                 a plane
 max_forward          x, y, indices or 0, taps, `_window`                              a plane
-max_backward         dy, indices, dx, elements of a plane of dx, of dy                a plane
+max_backward         dy, indices, dx, sizes of a map of dx, of dy                     a plane
 avg_forward          x, y, taps, `_average`                                           a plane
 avg_backward         dy, dx, `_average`                                               a plane
 ===================  ===============================================================  ================================
@@ -43,7 +43,7 @@ from fastconv.backends import plan, plan_winograd, precision, threads
 from fastconv.backends.workspace import Workspace
 
 # Of the arguments of the kernels: an extension that was built for others is not used.
-REVISION = 1
+REVISION = 2
 STRETCH = 1024  # elements of a work item of `add_up`
 # Multiply-adds done in the time in which one element is moved, roughly: 50 and 1 a nanosecond.
 MULTIPLY_ADDS = 50
@@ -133,8 +133,7 @@ class Engine:
         self._do("max_forward", g.n * g.c, (x, y, indices, plan.taps(g)), _window(g), x.dtype, y.size * prod(g.kernel))
 
     def max_pool_backward(self, dy, indices, dx, g):
-        self._do("max_backward", g.n * g.c, (dy, indices, dx), (prod(g.input), prod(g.output)), dx.dtype,
-                 dx.size + dy.size)
+        self._do("max_backward", g.n * g.c, (dy, indices, dx), (*g.input, *g.output), dx.dtype, dx.size + dy.size)
 
     def avg_pool_forward(self, x, y, g):
         self._do("avg_forward", g.n * g.c, (x, y, plan.taps(g)), _average(g), x.dtype, y.size * prod(g.kernel))

@@ -1,0 +1,167 @@
+"""Gradients of pooling by windows of 2 x 2 that do not overlap, which give every element of the map a value once.
+
+They are whole vectors made in registers: 0.17 ms in place of 0.24 for 64 x 32 x 26 x 26, by clearing the map and
+adding to it one by one.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastconv.backends.numba.dot import Loop
+from fastconv.backends.numba.isa import NAME, VECTOR_BYTES
+from fastconv.backends.numba.tile import INT, LANE, Vectors
+from fastconv.backends.numba.window import Windows, divide
+
+
+def _store_pairs(v, left, right, place):
+    """Store the elements of two vectors by turns."""
+    for half in range(2):
+        mixed = [half * (v.lanes // 2) + i // 2 + (i % 2) * v.lanes for i in range(v.lanes)]
+        v.store(v.shuffle(left, right, mixed), v.at(place, half * v.lanes))
+
+
+def _stream(v, source, target, count):
+    """Copy `count` elements, by whole vectors that go past the caches and by single elements before and after them."""
+    builder = v.builder
+    address = builder.ptrtoint(target, INT)
+    before = builder.lshr(builder.and_(builder.neg(address), INT(VECTOR_BYTES - 1)), INT(v.size.bit_length() - 1))
+    before = builder.select(builder.icmp_signed("<", before, count), before, count)
+    whole = builder.and_(builder.sub(count, before), INT(-v.lanes))
+    for start, size, step in ((INT(0), before, 1), (before, whole, v.lanes),
+                              (builder.add(before, whole), builder.sub(count, builder.add(before, whole)), 1)):
+        loop = Loop(builder, "stream", size, step, [])
+        i = builder.add(start, loop.index)
+        if step == 1:
+            builder.store(builder.load(v.at(source, i)), v.at(target, i))
+        else:
+            store = builder.store(v.load(v.at(source, i)), builder.bitcast(v.at(target, i), v.type.as_pointer()),
+                                  align=VECTOR_BYTES)
+            store.set_metadata("nontemporal", builder.module.add_metadata([LANE(1)]))
+        loop.close()
+
+
+def _fence(builder):
+    """Let what went past the caches be seen before what is stored later."""
+    if NAME in ("avx2", "avx512"):
+        builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), []),
+                                                    "llvm.x86.sse.sfence"), [])
+
+
+@intrinsic
+def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, streamed):
+    """Gradients of some lines of windows of 2 x 2 that do not overlap, from the map's first, where their maxima were.
+
+    Every element of their rows is written, but for the last one where `width` is odd; and up to two vectors beyond the
+    last row. Up to a vector of `dy` and `indices` is read beyond the last. A row's last vector comes first: what it
+    writes beyond the upper row lies at the beginning of the lower one. Returns whether `indices` lie in such windows;
+    if not, what is written does not mean anything.
+
+    Parameters
+    ----------
+    dy, dx : pointer
+        The map's.
+    indices : pointer to int64
+        Below 2**31.
+    width, outputs : int64
+        Elements of a row of the map, and windows in it.
+    lines : int64
+    buffer : pointer
+        Place for two rows and two vectors.
+    streamed : literal 0 or 1
+        Whether to write past the caches, by way of the buffer.
+    """
+
+    if not isinstance(streamed, types.IntegerLiteral):
+        return None
+
+    def generate(context, builder, signature, args):
+        dy, indices, dx, width, outputs, lines, buffer, _ = args
+        stream = streamed.literal_value
+        v = Vectors(context, builder, signature.args[0].dtype)
+        w = Windows(v, 2, 2)
+        kind, columns = ir.VectorType(INT, v.lanes), w.numbers(range(0, 2 * v.lanes, 2))
+        lower = w.splat(builder.trunc(width, LANE))
+        down = builder.mul(width, INT(2))
+        # Where the last vector of a row begins, and which of its lanes lie beyond the end.
+        last = builder.mul(builder.sdiv(builder.sub(outputs, INT(1)), INT(v.lanes)), INT(v.lanes))
+        beyond = builder.icmp_signed(">=", w.numbers(range(v.lanes)),
+                                     w.splat(builder.trunc(builder.sub(outputs, last), LANE)))
+
+        def write(q, out, upper, windows):
+            """The vector of windows `q` of a row to `upper`; returns which lanes have their maximum there."""
+            source = builder.bitcast(v.at(v.at(indices, out), q), kind.as_pointer())
+            offsets = builder.sub(builder.trunc(builder.load(source, align=8), columns.type), windows)
+            # As a sum that begins with 0: of -0.0 that is 0.0.
+            value = builder.fadd(v.load(v.at(v.at(dy, out), q)), v.zero)
+            known = None
+            for row in range(2):
+                place = v.at(v.at(upper, builder.mul(width, INT(row))), builder.mul(q, INT(2)))
+                sides = []
+                for s in range(2):
+                    target = builder.add(lower, w.numbers(s)) if row else w.numbers(s)
+                    here = builder.icmp_signed("==", offsets, target)
+                    known = here if known is None else builder.or_(known, here)
+                    sides.append(builder.select(here, value, v.zero))
+                _store_pairs(v, *sides, place)
+            return known
+
+        whole = ir.Constant(beyond.type, [1] * v.lanes)
+        line = Loop(builder, "lines", lines, 1, [columns, whole])
+        windows, known = line.values
+        out, target = builder.mul(line.index, outputs), v.at(dx, builder.mul(line.index, down))
+        upper = buffer if stream else target
+        ending = builder.add(windows, w.splat(builder.trunc(builder.mul(last, INT(2)), LANE)))
+        known = builder.and_(known, builder.or_(write(last, out, upper, ending), beyond))
+        across = Loop(builder, "across", last, v.lanes, [windows, known])
+        here, known = across.values
+        known = builder.and_(known, write(across.index, out, upper, here))
+        _, known = across.close([builder.add(here, w.numbers(2 * v.lanes)), known])
+        if stream:
+            _stream(v, buffer, target, down)
+        _, known = line.close([builder.add(windows, w.splat(builder.trunc(down, LANE))), known])
+        if stream:
+            _fence(builder)
+        bits = ir.IntType(v.lanes)
+        return builder.icmp_unsigned("==", builder.bitcast(known, bits), bits(-1))
+
+    integer = types.int64
+    return types.boolean(dy, indices, dx, integer, integer, integer, dx, streamed), generate
+
+
+@intrinsic
+def spread_pairs(typingctx, dy, dx, divisor, width, outputs, lines, buffer, streamed):
+    """As `scatter_pairs`, but each gradient over `divisor` goes to all of its window."""
+    if not isinstance(streamed, types.IntegerLiteral):
+        return None
+
+    def generate(context, builder, signature, args):
+        dy, dx, divisor, width, outputs, lines, buffer, _ = args
+        v = Vectors(context, builder, signature.args[0].dtype)
+        divisors = v.broadcast(builder.sitofp(divisor, v.element))
+        last = builder.mul(builder.sdiv(builder.sub(outputs, INT(1)), INT(v.lanes)), INT(v.lanes))
+        down = builder.mul(width, INT(2))
+        line = Loop(builder, "lines", lines, 1, [])
+        source, target = v.at(dy, builder.mul(line.index, outputs)), v.at(dx, builder.mul(line.index, down))
+        upper = buffer if streamed.literal_value else target
+
+        def write(q):
+            # As a sum that begins with 0: of -0.0 that is 0.0.
+            share = builder.fadd(divide(builder, v, v.load(v.at(source, q)), divisors), v.zero)
+            for row in range(2):
+                _store_pairs(v, share, share, v.at(v.at(upper, builder.mul(width, INT(row))), builder.mul(q, INT(2))))
+
+        write(last)
+        across = Loop(builder, "across", last, v.lanes, [])
+        write(across.index)
+        across.close()
+        if streamed.literal_value:
+            _stream(v, buffer, target, down)
+        line.close()
+        if streamed.literal_value:
+            _fence(builder)
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(dy, dx, integer, integer, integer, integer, dx, streamed), generate
