@@ -286,6 +286,38 @@ def _mean_one(x, y, out, height, width, d0, h0, w0, t0, t1, r0, r1, s0, s1, divi
     y[out] = quotient(total, divisor)
 
 
+@helper
+def _mean_rows(rows, taps, stride, x, table, count, every, base, down, step, divisor, y, out, across, lines, begun,
+               done, last):
+    """As `_max_rows`, the sums of windows over `divisor`; nothing is gained by asking for them in advance."""
+    gap = 0
+    if rows:
+        base += table[0]
+        gap = table[every] - table[0]
+    for _ in range(lines):
+        for q in range(begun, done, lanes(x)):
+            i = min(q, last)
+            sum_windows(rows, taps, stride, shift(x, base + i * step), gap, table, count, every, divisor,
+                        shift(y, out + i))
+        base += down
+        out += across
+
+
+@helper
+def _mean_stretches(taps, x, table, count, every, base, down, step, divisor, y, out, across, lines, begun, done, last):
+    """`_mean_rows` for a stride of 1 or 2 and stretches of `taps`."""
+    if taps == 2 and count == 2:
+        _mean_rows(2, 2, 2, x, table, count, 2, base, down, 2, divisor, y, out, across, lines, begun, done, last)
+    elif taps == 2:
+        _mean_rows(0, 2, 2, x, table, count, 2, base, down, 2, divisor, y, out, across, lines, begun, done, last)
+    elif taps == 3:
+        _mean_rows(0, 3, 2, x, table, count, 3, base, down, 2, divisor, y, out, across, lines, begun, done, last)
+    elif step == 2:
+        _mean_rows(0, 1, 2, x, table, count, 1, base, down, 2, divisor, y, out, across, lines, begun, done, last)
+    else:
+        _mean_rows(0, 1, 1, x, table, count, 1, base, down, 1, divisor, y, out, across, lines, begun, done, last)
+
+
 @range_kernel
 def avg_forward(begin, end, a, like):
     maps, y, taps = pointer(a[0], like), pointer(a[1], like), ints(a[2])
@@ -297,24 +329,29 @@ def avg_forward(begin, end, a, like):
     back, bottom, right = a[18], a[19], a[20]
     padded, divisor = a[21] != 0, a[22]
     size, outputs, wide = depth * height * width, out_d * out_h * out_w, lanes(like)
-    far = (end - begin) * size * itemsize(like) > FAR
     inner = _inside(width, kernel_w, out_w, stride_w, left, 1)
     stretch = _stretch(kernel_w, stride_w, 1)
     every = kernel_w if stretch > 1 else 1
     through = inner[0] + (inner[1] - inner[0] + wide - 1) // wide * wide
     furthest = (through - 1) * stride_w - left + kernel_w - 1
+    tall, down = _inside(height, kernel_h, out_h, stride_h, top, 1), stride_h * width
     for plane in range(begin, end):
         x = shift(maps, plane * size)
         for o in range(out_d):
             d0 = o * stride_d - front
             t0, t1 = _taps(d0, depth, kernel_d, 1)
-            for p in range(out_h):
+            p = 0
+            while p < out_h:
                 h0 = p * stride_h - top
                 r0, r1 = _taps(h0, height, kernel_h, 1)
                 out = ((plane * out_d + o) * out_h + p) * out_w
                 lowest = ((d0 + t1 - 1) * height + h0 + r1 - 1) * width
                 # As in `max_forward`.
                 whole = out + through <= end * outputs and plane * size + lowest + furthest < end * size
+                rows = tall[1] - p if tall[0] <= p < tall[1] else 1
+                if not (whole and out + (rows - 1) * out_w + through <= end * outputs
+                        and plane * size + lowest + furthest + (rows - 1) * down < end * size):
+                    rows = 1
                 first, last = inner
                 if stride_w > 2 or (t1 - t0 > 1 and r1 - r0 < kernel_h) or not (whole or last - first >= wide):
                     first, last = out_w, out_w
@@ -323,30 +360,21 @@ def avg_forward(begin, end, a, like):
                 table = shift(taps, (t0 * kernel_h + r0) * kernel_w)
                 count = (t1 - t0) * (r1 - r0) * (kernel_w // every)
                 divided = divisor if divisor else slab * kernel_w
-                gap = table[every] - table[0] if count > 1 else 0
-                base = (d0 * height + h0) * width - left
-                for q in range(first, last, wide):
-                    i = q if whole else min(q, last - wide)
-                    start, to = shift(x, base + i * stride_w), shift(y, out + i)
-                    if far:
-                        prefetch(start, AHEAD)
-                        prefetch(shift(start, gap), AHEAD)
-                    if stretch == 2 and count == 2:
-                        sum_windows(2, 2, 2, shift(start, table[0]), gap, table, count, 2, divided, to)
-                    elif stretch == 2:
-                        sum_windows(0, 2, 2, start, gap, table, count, 2, divided, to)
-                    elif stretch == 3:
-                        sum_windows(0, 3, 2, start, gap, table, count, 3, divided, to)
-                    elif stride_w == 2:
-                        sum_windows(0, 1, 2, start, gap, table, count, 1, divided, to)
-                    else:
-                        sum_windows(0, 1, 1, start, gap, table, count, 1, divided, to)
-                for q in range(out_w - last + first):
-                    q += last - first if q >= first else 0
-                    w0 = q * stride_w - left
-                    s0, s1 = _taps(w0, width, kernel_w, 1)
-                    divided = divisor if divisor else slab * _extent(q, width, kernel_w, stride_w, left, right, padded)
-                    _mean_one(x, y, out + q, height, width, d0, h0, w0, t0, t1, r0, r1, s0, s1, divided)
+                if first < last:
+                    base = (d0 * height + h0) * width - left
+                    _mean_stretches(stretch, x, table, count, every, base, down, stride_w, divided, y, out, out_w, rows,
+                                    first, last, last if whole else last - wide)
+                for row in range(rows if last - first < out_w else 0):
+                    for q in range(out_w - last + first):
+                        q += last - first if q >= first else 0
+                        w0 = q * stride_w - left
+                        s0, s1 = _taps(w0, width, kernel_w, 1)
+                        divided = divisor
+                        if divisor == 0:
+                            divided = slab * _extent(q, width, kernel_w, stride_w, left, right, padded)
+                        _mean_one(x, y, out + row * out_w + q, height, width, d0, h0 + row * stride_h, w0, t0, t1, r0,
+                                  r1, s0, s1, divided)
+                p += rows
 
 
 @range_kernel
