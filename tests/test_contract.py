@@ -357,6 +357,26 @@ def test_max_pool_backward_needs_no_window(backend, dtype):
 
 
 @over_dtypes
+@pytest.mark.parametrize(("planes", "height", "width"), [(4, 2, 2), (5, 8, 8), (4, 9, 35), (3, 7, 66), (1, 1500, 1501)])
+@pytest.mark.parametrize("stray", [False, True])
+def test_max_pool_backward_of_windows_side_by_side(backend, dtype, planes, height, width, stray):
+    """Windows of 2 x 2, as a kernel may guess from the sizes; with `stray` one index of the last map is elsewhere."""
+    g = Geometry(planes, 1, 1, input=(1, height, width), kernel=(1, height, width),
+                 output=(1, height // 2, width // 2))
+    rng = np.random.default_rng(height)
+    rows, columns = np.indices(g.output[1:])
+    indices = ((2 * rows + rng.integers(0, 2, g.y_shape)) * width + 2 * columns + rng.integers(0, 2, g.y_shape))
+    if stray:
+        indices[-1, 0, 0, -1, -1] = 0 if height > 2 else width + 1
+    dy = rng.standard_normal(g.y_shape).astype(dtype)
+    dy[0, 0, 0, 0, 0] = -0.0
+    expected = np.zeros((planes, height * width), dtype)
+    np.add.at(expected, (np.arange(planes)[:, None], indices.reshape(planes, -1)), dy.reshape(planes, -1))
+    (dx,) = call(backend.max_pool_backward, [dy, indices], [(g.x_shape, dtype)], g)
+    assert_same_bits(dx, expected.reshape(g.x_shape), "dx")
+
+
+@over_dtypes
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @over_cases
 def test_conv_keeps_an_infinity_to_itself(backend, dtype, value, case):
