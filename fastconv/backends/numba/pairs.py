@@ -6,13 +6,13 @@ adding to it one by one.
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.dot import Loop
-from fastconv.backends.numba.isa import NAME, VECTOR_BYTES
+from fastconv.backends.numba.isa import VECTOR_BYTES
+from fastconv.backends.numba.stream import fence
 from fastconv.backends.numba.tile import INT, LANE, Vectors
 from fastconv.backends.numba.window import Windows, divide
+from fastconv.backends.numba.words import Loop
 
 
 def _store_pairs(v, left, right, place):
@@ -36,17 +36,8 @@ def _stream(v, source, target, count):
         if step == 1:
             builder.store(builder.load(v.at(source, i)), v.at(target, i))
         else:
-            store = builder.store(v.load(v.at(source, i)), builder.bitcast(v.at(target, i), v.type.as_pointer()),
-                                  align=VECTOR_BYTES)
-            store.set_metadata("nontemporal", builder.module.add_metadata([LANE(1)]))
+            v.store_past(v.load(v.at(source, i)), v.at(target, i))
         loop.close()
-
-
-def _fence(builder):
-    """Let what went past the caches be seen before what is stored later."""
-    if NAME in ("avx2", "avx512"):
-        builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), []),
-                                                    "llvm.x86.sse.sfence"), [])
 
 
 @intrinsic
@@ -122,7 +113,7 @@ def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, str
             _stream(v, buffer, target, down)
         _, known = line.close([builder.add(windows, w.splat(builder.trunc(down, LANE))), known])
         if stream:
-            _fence(builder)
+            fence(builder)
         bits = ir.IntType(v.lanes)
         return builder.icmp_unsigned("==", builder.bitcast(known, bits), bits(-1))
 
@@ -160,7 +151,7 @@ def spread_pairs(typingctx, dy, dx, divisor, width, outputs, lines, buffer, stre
             _stream(v, buffer, target, down)
         line.close()
         if streamed.literal_value:
-            _fence(builder)
+            fence(builder)
         return context.get_dummy_value()
 
     integer = types.int64

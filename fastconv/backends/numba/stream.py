@@ -27,15 +27,20 @@ def stream(typingctx, target, source, added, count):
     return types.void(target, source, source.dtype, types.int64), generate
 
 
+def fence(builder):
+    """Code that lets what went past the caches be seen before what is stored later."""
+    if PAST:
+        kind = ir.FunctionType(ir.VoidType(), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.sfence"), [])
+
+
 @intrinsic
 def drain(typingctx, past):
     """Where results went `past` the caches: nothing is stored later before they are there for other threads too."""
 
     def generate(context, builder, signature, args):
-        if PAST:
-            with builder.if_then(args[0]):
-                kind = ir.FunctionType(ir.VoidType(), [])
-                builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.sfence"), [])
+        with builder.if_then(args[0]):
+            fence(builder)
         return context.get_dummy_value()
 
     return types.void(types.boolean), generate
