@@ -8,8 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.isa import VECTOR_BYTES
-from fastconv.backends.numba.stream import fence
+from fastconv.backends.numba.stream import copy_lines, fence
 from fastconv.backends.numba.tile import INT, LANE, Vectors
 from fastconv.backends.numba.window import Windows, divide
 from fastconv.backends.numba.words import Loop
@@ -20,24 +19,6 @@ def _store_pairs(v, left, right, place):
     for half in range(2):
         mixed = [half * (v.lanes // 2) + i // 2 + (i % 2) * v.lanes for i in range(v.lanes)]
         v.store(v.shuffle(left, right, mixed), v.at(place, half * v.lanes))
-
-
-def _stream(v, source, target, count):
-    """Copy `count` elements, by whole vectors that go past the caches and by single elements before and after them."""
-    builder = v.builder
-    address = builder.ptrtoint(target, INT)
-    before = builder.lshr(builder.and_(builder.neg(address), INT(VECTOR_BYTES - 1)), INT(v.size.bit_length() - 1))
-    before = builder.select(builder.icmp_signed("<", before, count), before, count)
-    whole = builder.and_(builder.sub(count, before), INT(-v.lanes))
-    for start, size, step in ((INT(0), before, 1), (before, whole, v.lanes),
-                              (builder.add(before, whole), builder.sub(count, builder.add(before, whole)), 1)):
-        loop = Loop(builder, "stream", size, step, [])
-        i = builder.add(start, loop.index)
-        if step == 1:
-            builder.store(builder.load(v.at(source, i)), v.at(target, i))
-        else:
-            v.store_past(v.load(v.at(source, i)), v.at(target, i))
-        loop.close()
 
 
 @intrinsic
@@ -110,7 +91,7 @@ def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, str
         known = builder.and_(known, write(across.index, out, upper, here))
         _, known = across.close([builder.add(here, w.numbers(2 * v.lanes)), known])
         if stream:
-            _stream(v, buffer, target, down)
+            copy_lines(v, buffer, target, down)
         _, known = line.close([builder.add(windows, w.splat(builder.trunc(down, LANE))), known])
         if stream:
             fence(builder)
@@ -148,7 +129,7 @@ def spread_pairs(typingctx, dy, dx, divisor, width, outputs, lines, buffer, stre
         write(across.index)
         across.close()
         if streamed.literal_value:
-            _stream(v, buffer, target, down)
+            copy_lines(v, buffer, target, down)
         line.close()
         if streamed.literal_value:
             fence(builder)

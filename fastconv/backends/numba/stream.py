@@ -5,8 +5,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.isa import PAST
+from fastconv.backends.numba.isa import PAST, VECTOR_BYTES
 from fastconv.backends.numba.tile import INT, Vectors
+from fastconv.backends.numba.words import Loop
 
 
 @intrinsic
@@ -25,6 +26,35 @@ def stream(typingctx, target, source, added, count):
         return context.get_dummy_value()
 
     return types.void(target, source, source.dtype, types.int64), generate
+
+
+def copy_lines(v, source, target, count):
+    """Code that copies `count` elements: whole vectors past the caches, and single ones before and after them."""
+    builder = v.builder
+    address = builder.ptrtoint(target, INT)
+    before = builder.lshr(builder.and_(builder.neg(address), INT(VECTOR_BYTES - 1)), INT(v.size.bit_length() - 1))
+    before = builder.select(builder.icmp_signed("<", before, count), before, count)
+    whole = builder.and_(builder.sub(count, before), INT(-v.lanes))
+    for start, size, step in ((INT(0), before, 1), (before, whole, v.lanes),
+                              (builder.add(before, whole), builder.sub(count, builder.add(before, whole)), 1)):
+        loop = Loop(builder, "stream", size, step, [])
+        i = builder.add(start, loop.index)
+        if step == 1:
+            builder.store(builder.load(v.at(source, i)), v.at(target, i))
+        else:
+            v.store_past(v.load(v.at(source, i)), v.at(target, i))
+        loop.close()
+
+
+@intrinsic
+def copy_past(typingctx, source, target, count):
+    """Copy `count` elements past the caches; `drain` must follow."""
+
+    def generate(context, builder, signature, args):
+        copy_lines(Vectors(context, builder, signature.args[0].dtype), *args)
+        return context.get_dummy_value()
+
+    return types.void(source, target, types.int64), generate
 
 
 def fence(builder):
