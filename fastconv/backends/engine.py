@@ -206,10 +206,13 @@ class Engine:
             packed, weights = weights, self._space(form.weights, w.dtype)
             self._do("winograd_weights", panels.groups * panels.blocks * form.steps, (packed, weights),
                      (form.steps, panels.width, form.flipped, form.weight_point, form.kernel), w.dtype, form.weights)
-        parts = min(threads.get_num_threads(), form.items)
+        most = threads.get_num_threads()
+        run = form.run(most)
+        items = form.items(run)
+        parts = min(most, items)
         work = self._space(parts * form.sections[-1], w.dtype)
-        self._do("winograd", form.items, (source, weights, bias, out, form.col_a, form.col_b, work),
-                 (*form.args(parts), past(out)), w.dtype, g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
+        self._do("winograd", items, (source, weights, bias, out, form.col_a, form.col_b, work),
+                 (*form.args(parts, run), past(out)), w.dtype, g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
 
     def _gradient(self, x, dy, dw, db, g):
         apart = self._winograd(plan_winograd.apart, g, x)
