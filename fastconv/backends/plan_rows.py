@@ -24,8 +24,8 @@ SCRATCH = 49152
 SUMS = 65536
 # Positions of a piece of the weight gradient's reduction, at least.
 PIECE = 1024
-# Elements of results beyond which a fan is left alone where the other tile can store past the caches and the fan cannot,
-# as planes end with a vector but rows do not: 1.6 ms in place of 1.0 for 1 to 64 channels of 64 x 28 x 28; but 3.4 in
+# Elements of results beyond which a fan is left alone where the other tile can store past the caches and it cannot, as
+# planes end with a vector but rows do not: 1.6 ms in place of 1.0 for 1 to 64 channels of 64 x 28 x 28; but 3.4 in
 # place of 4.7 for 1 to 32 channels of 256 x 26 x 26, and 0.17 in place of 0.33 for results in the cache.
 NEAR = 3 << 19
 # Steps of a running sum; longer sums are sums of such sums. For 1152 steps one running sum errs 5 times as much as
