@@ -28,10 +28,11 @@ import numpy as np
 STEPS = 192
 # Rows of a block: its results, 192 x 64 floats, are 48 KiB of the second-level cache.
 ROWS = 192
-# Cycles that one product more of a batch costs, and the most products. The input gradient may be cut into those that
-# meet no padding, 25 in place of one for 64 x 64 x 5 x 5 and 3 x 3 kernels: 36% of the multiply-adds remain.
+# Cycles that one product more of a batch costs, roughly, and the offsets that a batch may list, which take 30 ms to
+# make. The input gradient may be cut into products that meet no padding, 25 in place of one for 64 x 64 x 5 x 5 and
+# 3 x 3 kernels: 36% of the multiply-adds remain.
 CALL = 1000
-MOST = 1024
+MOST = 1 << 17
 # Work items below which the weight gradient also splits its reduction, in an order that the shapes alone decide.
 ITEMS = 16
 
@@ -148,9 +149,9 @@ class Product:
 
 @dataclass(frozen=True)
 class Batch:
-    """Products with the same panels, whose work items are counted one after the other..
+    """Products with the same panels, whose work items are counted one after the other.
 
-    On two threads, 25 products in calls of their own took twice the time where maps are 5 x 5.
+    A product is a row of a table, so that small ones are shared out among the threads together.
     """
 
     products: tuple
@@ -259,8 +260,8 @@ def forward(g, width, clip=True):
     if clip and planes.copy:
         clipped = [_inside(*axis) for axis in zip(g.output, g.kernel, g.input, g.stride, g.padding, g.dilation,
                                                   strict=True)]
-        here, there = _cycles(g, axes) + planes.elements / 4, _cycles(g, clipped) + prod(g.y_shape) / 4
-        if prod(map(len, clipped)) <= MOST and there < here:
+        if (_offsets(clipped) * g.c // g.groups <= MOST
+                and _cycles(g, clipped) + prod(g.y_shape) / 4 < _cycles(g, axes) + planes.elements / 4):
             planes, axes = Planes(g.n * g.c, g.input, (0, 0, 0), g.input), clipped
     strides, plane = strides_of(planes.padded), prod(planes.padded)
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
@@ -289,15 +290,20 @@ def _inside(count, kernel, size, stride, padding, dilation):
 
     Positions that meet padding alone are left out.
     """
+    def inside(position):
+        start = position * stride - padding[0]
+        return range(max(0, -(start // dilation)), min(kernel, (size - 1 - start) // dilation + 1))
+
     result, begun = [], 0
     while begun < count:
-        inside = [r for r in range(kernel) if 0 <= begun * stride - padding[0] + r * dilation < size]
-        done = begun + 1
-        while done < count and inside == [r for r in range(kernel)
-                                          if 0 <= done * stride - padding[0] + r * dilation < size]:
+        taps, done = inside(begun), begun + 1
+        if len(taps) == kernel:  # and so on, up to where the last tap meets the last element
+            done = min(count, (size - 1 + padding[0] - (kernel - 1) * dilation) // stride + 1)
+        while done < count and taps == inside(done):
             done += 1
-        if inside:
-            result.append((begun, done - begun, [(r, begun * stride - padding[0] + r * dilation) for r in inside]))
+        if taps:
+            start = begun * stride - padding[0]
+            result.append((begun, done - begun, [(r, start + r * dilation) for r in taps]))
         begun = done
     return result
 
@@ -312,7 +318,7 @@ def backward_input(g, width, pairs=False):
     axes = [phases_along(*axis) for axis in zip(g.input, g.kernel, g.stride, g.padding, g.dilation, strict=True)]
     clipped = [_clip(*axis) for axis in zip(axes, g.stride, g.output, strict=True)]
     # Cut products store with a stride, which takes the gain of a small cut away.
-    if prod(map(len, clipped)) <= MOST and _cycles(g, axes) > 1.3 * _cycles(g, clipped):
+    if _offsets(clipped) * g.k // g.groups <= MOST and _cycles(g, axes) > 1.3 * _cycles(g, clipped):
         axes = clipped
     pairs = pairs and g.stride[2] == 2 and len(axes[2]) == 2 and all(found for _, _, found in axes[2])
     if pairs:
@@ -389,6 +395,11 @@ def _clip(phases, stride, size):
                 result.append((first + begun * stride, done - begun, [(r, s + begun) for r, s in inside]))
             begun = done
     return result
+
+
+def _offsets(axes):
+    """Taps of all products together, a channel."""
+    return prod(sum(len(found) for _, _, found in axis) for axis in axes)
 
 
 def _cycles(g, axes):
