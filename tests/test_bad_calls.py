@@ -636,6 +636,33 @@ CALLS = {
 }
 
 
+def every_rank():
+    """Arrays of another rank, of integers, and lists, to every function there is for one to three dimensions."""
+    others = {}
+    for n in (1, 2, 3):
+        weight, signal, places = ones(6, 4, *(3,) * n), ones(*(3,) * n), np.zeros((2, 4, *(2,) * n), np.int64)
+        others |= {f"conv{n}d": (weight,), f"conv_transpose{n}d": (weight,), f"convolve{n}d": (signal,),
+                   f"correlate{n}d": (signal,), f"max_unpool{n}d": (places, 2), f"max_pool{n}d_with_indices": (2,),
+                   f"adaptive_max_pool{n}d_with_indices": (2,)}
+        others |= {f"{name}{n}d": (2,) for name in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool",
+                                                    "zero_insert", "downsample")}
+    for name, arguments in others.items():
+        function = getattr(F, name)
+
+        def call(x, function=function, arguments=arguments):
+            return function(x, *arguments)
+
+        yield f"rank of {name}", (lambda call=call: call(ones(*(1,) * 7)), ValueError,
+                                  rf"^{name}: input must have . dimensions.*, got shape \(1, 1, 1, 1, 1, 1, 1\)")
+        yield f"integers in {name}", (lambda call=call: call(X2.astype(int)), TypeError,
+                                      rf"^{name}: input must be float32 or float64, got int64")
+        yield f"list in {name}", (lambda call=call: call([1.0]), TypeError,
+                                  rf"^{name}: input must be a NumPy array, got list")
+
+
+CALLS |= every_rank()
+
+
 @pytest.fixture(params=LOADED)
 def unused_backend(request, monkeypatch):
     """Each backend in turn, whose kernels fail the test when one is called."""
