@@ -49,7 +49,7 @@ STRETCH = 1024  # elements of a work item of `add_up`
 MULTIPLY_ADDS = 50
 # Bytes of a result from which on it is stored past the caches. A line of it that is written in many planes by turns is
 # otherwise fetched from memory first, with no hint to the hardware of which comes next: 25.7 MB, 256 bytes a plane of
-# 256 planes, take 1.8 ms in place of 0.5 on Zen 5. Below 8 MB the caches of a server hold it, and stores that stay in
+# 256 planes, take 1.8 ms in place of 0.5 on Zen 4. Below 8 MB the caches of a server hold it, and stores that stay in
 # them are faster, also for who reads the result.
 PAST = 8 << 20
 

@@ -4,6 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.tile import INT
 from fastconv.backends.numba.words import Loop, Masked
 
@@ -21,7 +22,7 @@ def window(typingctx, source, width, first, target, count, ahead):
         v = Masked(context, builder, signature.args[0].dtype)
         loop = Loop(builder, "copy", count, v.lanes, [])
         here = builder.add(first, loop.index)
-        v.prefetch(v.at(source, builder.add(here, ahead)))
+        ask_for(builder, v.at(source, builder.add(here, ahead)))
         v.store(v.load_masked(v.at(source, here), v.inside(here, width)), v.at(target, loop.index))
         loop.close()
         return context.get_dummy_value()
@@ -42,7 +43,7 @@ def split(typingctx, source, width, first, target, pitch, count, ahead):
         there = builder.add(here, ir.Constant(INT, v.lanes))
         pair = [v.load_masked(v.at(source, place), v.inside(place, width)) for place in (here, there)]
         for place in (here, there):
-            v.prefetch(v.at(source, builder.add(place, ahead)))
+            ask_for(builder, v.at(source, builder.add(place, ahead)))
         for i in range(2):
             row = v.at(target, builder.mul(pitch, ir.Constant(INT, i)))
             v.store(v.shuffle(*pair, [2 * j + i for j in range(v.lanes)]), v.at(row, loop.index))

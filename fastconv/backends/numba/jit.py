@@ -106,15 +106,20 @@ def shift(typingctx, base, offset):
     return base(base, types.int64), generate
 
 
+def ask_for(builder, place, write=False):
+    """Code that asks for the cache line at `place`, which may lie outside of any array."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [builder.bitcast(place, byte), number(int(write)), number(3), number(1)])
+
+
 @intrinsic
 def prefetch(typingctx, place):
     """Ask for the cache line at `place`, to write to it."""
 
     def generate(context, builder, signature, args):
-        nothing, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [nothing, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [builder.bitcast(args[0], nothing), number(1), number(3), number(1)])
+        ask_for(builder, args[0], write=True)
         return context.get_dummy_value()
 
     return types.void(place), generate

@@ -9,6 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import NAME, TILE_VECTORS
+from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.tile import INT
 from fastconv.backends.numba.words import Loop, Masked, choose
 
@@ -118,7 +119,7 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
                     # planes of 28 x 28 and 5 x 5 taps. With a stride of 1 it keeps up.
                     following = v.at(b, builder.mul(builder.add(builder.sub(index, top), height), width))
                     for j in range(nv * stride):
-                        v.prefetch(v.at(following, j * v.lanes))
+                        ask_for(builder, v.at(following, j * v.lanes))
                 sums = row(index, sums, h)
             done, *sums = sums
             target = v.at(c, builder.mul(loop.index, pitch))
@@ -188,8 +189,8 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
             place = v.at(y, builder.mul(loop.index, pitch))
             factor = v.load_masked(place, mask)
             # Stripe by stripe, the hardware foresees no more than a line; the next planes follow these.
-            v.prefetch(v.at(place, builder.mul(rows, pitch)))
-            v.prefetch(v.at(v.at(x, builder.mul(builder.add(loop.index, height), width)), columns[-1]))
+            ask_for(builder, v.at(place, builder.mul(rows, pitch)))
+            ask_for(builder, v.at(v.at(x, builder.mul(builder.add(loop.index, height), width)), columns[-1]))
             total = builder.fadd(found[-1], factor)
             found = [v.fma(factor, line, value) for line, value in zip(lines, found[:-1], strict=True)]
             result = loop.close([*lines[ns:], *found, total])

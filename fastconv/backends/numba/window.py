@@ -7,10 +7,10 @@ maximum, its index and the strided loads are not vectorized: 19 ms in place of 2
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import NAME, VECTOR_BYTES
+from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.tile import INT, LANE, Vectors, keep_rolled
 
 LINE_BYTES = 64  # of a cache line
@@ -245,12 +245,9 @@ def prefetch(typingctx, place, ahead):
     """Ask for two vectors that lie `ahead` bytes after `place`, to read them; they may lie outside of any array."""
 
     def generate(context, builder, signature, args):
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        start = builder.gep(builder.bitcast(args[0], byte), [args[1]])
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        start = builder.gep(builder.bitcast(args[0], ir.IntType(8).as_pointer()), [args[1]])
         for line in range(0, 2 * VECTOR_BYTES, LINE_BYTES):
-            builder.call(function, [builder.gep(start, [INT(line)]), number(0), number(3), number(1)])
+            ask_for(builder, builder.gep(start, [INT(line)]))
         return context.get_dummy_value()
 
     return types.void(place, types.int64), generate

@@ -35,13 +35,6 @@ class Masked(Vectors):
             value = self.builder.select(self.builder.icmp_signed(beyond, value, limit), limit, value)
         return value
 
-    def prefetch(self, base):
-        """Fetch the cache line of `base`, which may lie outside of any array."""
-        pointer = ir.IntType(8).as_pointer()
-        function = self.intrinsic("llvm.prefetch.p0", ir.VoidType(), [pointer, LANE, LANE, LANE])
-        read, keep, data = (ir.Constant(LANE, value) for value in (0, 3, 1))
-        self.builder.call(function, [self.builder.bitcast(base, pointer), read, keep, data])
-
     def load_masked(self, base, mask):
         pointer = self.type.as_pointer()
         function = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", self.type,
