@@ -13,7 +13,7 @@ multiply             source, panels, bias or 0, out, `plan.Batch.table`, number 
 multiply_pair        source, panels, out, col_a and col_b of the even positions, of   the same
                      the odd ones, their steps, width, `plan.Product.args`
 multiply_weight      source, panels, out, rows, `plan.WeightProduct.args`             the same of a part of the sum
-winograd_weights     panels, points, channels, width, flipped, stride of a point      a channel of a panel
+winograd_weights     panels, points, `plan_winograd.Winograd.weight_args`             a step of a panel
 winograd             source, panels or points, bias or 0, out, col_a, col_b, work,    a block of tiles, a run of panels
                      `plan_winograd.Winograd.args`, past
 winograd_gradient    source, dy, out, rows, work,                                     a run of panels, part of the sum
@@ -87,8 +87,9 @@ class Engine:
     def conv_forward(self, x, w, bias, y, g):
         apart = self._winograd(plan_winograd.apart, g, x)
         if apart is not None:
-            form, out = self._winograd(plan_winograd.forward, apart.inner, x), self._whole(y, apart.y)
-            self._multiply_winograd(self._split(x, apart.x), self._split(w, apart.w), bias, out, form, g)
+            form = self._winograd(plan_winograd.forward, apart.inner, x, apart.taps)
+            out = self._whole(y, apart.y)
+            self._multiply_winograd(self._split(x, apart.x), w, bias, out, form, g)
             return self._join(out, y, apart.y)
         form = self._winograd(plan_winograd.forward, g, x)
         if form is not None:
@@ -101,8 +102,9 @@ class Engine:
     def conv_backward_input(self, dy, w, dx, g):
         apart = self._winograd(plan_winograd.apart, g, dy)
         if apart is not None:
-            form, out = self._winograd(plan_winograd.backward_input, apart.inner, dy), self._whole(dx, apart.x)
-            self._multiply_winograd(self._split(dy, apart.y), self._split(w, apart.w), None, out, form, g)
+            form = self._winograd(plan_winograd.backward_input, apart.inner, dy, apart.taps)
+            out = self._whole(dx, apart.x)
+            self._multiply_winograd(self._split(dy, apart.y), w, None, out, form, g)
             return self._join(out, dx, apart.x)
         form = self._winograd(plan_winograd.backward_input, g, dy)
         if form is not None:
@@ -177,11 +179,11 @@ class Engine:
             self._do("multiply", product.items, (source, packed, bias, out, product.table),
                      (len(product.products), past(out)), out.dtype, g.multiply_adds // (MULTIPLY_ADDS * len(products)))
 
-    def _winograd(self, planner, g, array):
+    def _winograd(self, planner, g, array, *taps):
         """The Winograd plan of a pass, or None where type, the precision asked for or its cost speaks against it."""
         if array.dtype != np.float32 or precision.get_float32_precision() == "highest":
             return None
-        return planner(g, self._width(array), self.kernels)
+        return planner(g, self._width(array), self.kernels, *taps)
 
     def _whole(self, planes, phases):
         """Where a result goes that is then joined to `planes`, or those themselves where there are no phases."""
@@ -201,11 +203,10 @@ class Engine:
                  phases.elements)
 
     def _multiply_winograd(self, source, w, bias, out, form, g):
-        panels, weights = form.panels, self._pack(w, form.panels)
+        weights = self._pack(w, form.panels)
         if not form.fused:
             packed, weights = weights, self._space(form.weights, w.dtype)
-            self._do("winograd_weights", panels.groups * panels.blocks * form.steps, (packed, weights),
-                     (form.steps, panels.width, form.flipped, form.weight_point, form.kernel), w.dtype, form.weights)
+            self._do("winograd_weights", form.weight_items, (packed, weights), form.weight_args, w.dtype, form.weights)
         most = threads.get_num_threads()
         run = form.run(most)
         items = form.items(run)
@@ -216,21 +217,21 @@ class Engine:
 
     def _gradient(self, x, dy, dw, db, g):
         apart = self._winograd(plan_winograd.apart, g, x)
-        form = self._winograd(plan_winograd.backward_weight, g if apart is None else apart.inner, x)
+        if apart is None:
+            form = self._winograd(plan_winograd.backward_weight, g, x)
+        else:
+            form = self._winograd(plan_winograd.backward_weight, apart.inner, x, apart.taps)
         if form is not None:
-            source, grads, whole = x, dy, dw
+            source, grads = x, dy
             if apart is not None:
                 source, grads = self._split(x, apart.x), self._split(dy, apart.y)
-                whole = self._whole(dw, apart.w)
-            out = self._parts(form, whole)
+            out = self._parts(form, dw)
             parts = min(threads.get_num_threads(), form.items)
             work = self._space(parts * form.sections[-1], x.dtype)
             self._do("winograd_gradient", form.items, (source, grads, out, form.rows, work), form.args(parts), x.dtype,
                      g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
-            if out is not whole:
-                self._add_up(out, form.splits, whole)
-            if whole is not dw:
-                self._join(whole, dw, apart.w)
+            if out is not dw:
+                self._add_up(out, form.splits, dw)
             if db is not None:
                 self._sum_planes(dy, db, g)
         else:

@@ -29,21 +29,24 @@ class FewChannels(Engine):
 
     def conv_forward(self, x, w, bias, y, g):
         product = plan_rows.forward(g, self._lanes(x), self._vectors(), self.slides, self.fans)
-        if product is None or self._winograd(plan_winograd.forward, g, x):
+        if product is None or self._transformed(plan_winograd.forward, g, x):
             return super().conv_forward(x, w, bias, y, g)
         self._multiply_rows(x, w, bias, y, product)
 
     def conv_backward_input(self, dy, w, dx, g):
         product = plan_rows.backward_input(g, self._lanes(dy), self._vectors(), self.slides, self.fans)
-        if product is None or self._winograd(plan_winograd.backward_input, g, dy):
+        if product is None or self._transformed(plan_winograd.backward_input, g, dy):
             return super().conv_backward_input(dy, w, dx, g)
         self._multiply_rows(dy, w, None, dx, product)
 
     def conv_backward_weight(self, x, dy, dw, db, g):
         product = plan_rows.backward_weight(g, self._lanes(x), self.dots, self.slide_dots)
-        if product is None:
+        if product is None or self._winograd(plan_winograd.apart, g, x):
             return super().conv_backward_weight(x, dy, dw, db, g)
         self._add_rows(x, dy, dw, db, product)
+
+    def _transformed(self, planner, g, array):
+        return self._winograd(plan_winograd.apart, g, array) or self._winograd(planner, g, array)
 
     def _lanes(self, array):
         return self.vector_bytes // array.itemsize

@@ -9,10 +9,10 @@ from fastconv.geometry import Geometry
 
 # Taps across and down of the kernels that six points serve.
 KERNELS = (2, 3, 4, 5)
-# How many times as fast the transform should be to pay for taking a strided convolution apart. With 4 times the
-# channels it leaves the caches sooner: 1.2 times in theory, 128 channels of 8 x 56 x 56 and 3 x 3 taps took 28 ms in
-# place of 19; 2 times in theory, 64 to 32 channels of 8 x 28 x 28, transposed and 4 x 4 taps, take 3.5 in place of 4.3.
-STRIDED = 1.5
+# How many times as fast the transform should be to pay for taking a strided convolution apart.
+STRIDED = 1.2
+# Channels of a phase from which on each phase has products of its own, which leave out points that are zeros.
+SEPARATE = 32
 # Tiles of a block, at least and at most. More tiles share a reading of the weights: 24.8 ms in place of 28.0 for 64 to
 # 128 channels of 8 x 112 x 112. Their points and products should pass through the second-level cache.
 TILES, MOST_TILES = 48, 84
@@ -91,10 +91,49 @@ def _depth(g):
 
 
 @dataclass(frozen=True)
+class Taps:
+    """Which taps of a kernel of `size` rows and columns its phases have, and the `kernel` x `kernel` transform's.
+
+    A phase has the taps that are equal modulo `step`, in whose place the last row or column may be missing. Then the
+    points at infinity of its kernel are zeros, and where it is flipped, those at zero.
+    """
+
+    kernel: int
+    size: tuple
+    step: tuple = (1, 1)
+
+    @property
+    def phases(self):
+        return prod(self.step)
+
+    @property
+    def args(self):
+        return (self.kernel, *self.size, *self.step)
+
+    def products(self, separate):
+        """Products of all phases together, which without `separate` include those with zeros."""
+        points = [5 + (-(-(r - i) // s) == self.kernel) for r, s in zip(self.size, self.step, strict=True)
+                  for i in range(s)]
+        down, across = points[:self.step[0]], points[self.step[0]:]
+        return sum(down) * sum(across) if separate else 36 * self.phases
+
+
+def _separate(phases, channels):
+    """Into how many products, a phase or all of them each, the channels of all phases go."""
+    return phases if channels >= SEPARATE * phases else 1
+
+
+def _separate_columns(phases, columns, width):
+    """The same of columns: those of all phases share a panel where they and a vector fit into it."""
+    return phases if columns + 16 > width else 1
+
+
+@dataclass(frozen=True)
 class Winograd:
     """A convolution of (N, groups * channels, D, H, W) volumes by T x R x R kernels: forward pass or input gradient.
 
-    `images` counts the slices of the results, `kernel` is R.
+    `images` counts the slices of the results. The channels, or of the input gradient the filters, are those of all
+    phases, one phase after the other.
     """
 
     images: int
@@ -108,7 +147,11 @@ class Winograd:
     flipped: bool
     panels: Panels
     blocks: Blocks
-    kernel: int
+    taps: Taps
+
+    @property
+    def kernel(self):
+        return self.taps.kernel
 
     @cached_property
     def pitch(self):
@@ -118,6 +161,23 @@ class Winograd:
     def steps(self):
         """Of the reduction at a point: (channel, tap)."""
         return self.channels * self.depth.taps
+
+    @cached_property
+    def sets(self):
+        """Into how many products the channels go, and the filters: a phase each, or all together."""
+        if self.flipped:
+            return 1, _separate_columns(self.taps.phases, self.filters, self.panels.width)
+        return _separate(self.taps.phases, self.channels), 1
+
+    @cached_property
+    def each(self):
+        """Steps of the first of these, and panels of the second."""
+        steps, columns = self.sets
+        return self.steps // steps, -(-self.filters // columns // self.panels.width)
+
+    @cached_property
+    def panel_count(self):
+        return self.sets[1] * self.each[1]
 
     @cached_property
     def sections(self):
@@ -137,12 +197,13 @@ class Winograd:
         Points that do not stay in the cache cost about 50 cycles a pair of channels to write and read back (39 MB for
         512 x 512 channels), transforming a pair 10: so up to 4 blocks of tiles may each do it again.
         """
-        return 36 * 4 * self.steps * self.filters > CACHED and self.blocks.count <= 4
+        return (36 * 4 * self.steps * self.filters > CACHED and self.blocks.count <= 4
+                and self.taps.phases == max(self.sets))
 
     @cached_property
     def chunk(self):
         """Steps of a product at a time; 64 channels' points of a panel are 590 KiB, for the second-level cache."""
-        return 64 if self.fused else piece(self.steps)
+        return 64 if self.fused else piece(self.each[0])
 
     @cached_property
     def point(self):
@@ -160,10 +221,10 @@ class Winograd:
         Each run transforms its tiles again: 1.1 of 11 ms for 512 channels of 8 x 7 x 7 in 8 runs.
         """
         wanted = 1 if threads == 1 else 2 * threads
-        return max(1, self.panels.blocks // -(-wanted // (self.groups * self.blocks.count)))
+        return max(1, self.panel_count // -(-wanted // (self.groups * self.blocks.count)))
 
     def items(self, run):
-        return self.groups * self.blocks.count * -(-self.panels.blocks // run)
+        return self.groups * self.blocks.count * -(-self.panel_count // run)
 
     @cached_property
     def col_a(self):
@@ -171,12 +232,31 @@ class Winograd:
 
     @cached_property
     def col_b(self):
-        return table(range(0, self.steps * self.panels.width, self.panels.width))
+        return table(range(0, self.each[0] * self.panels.width, self.panels.width))
 
     @cached_property
     def weights(self):
         """Elements of the transformed weights."""
-        return self.groups * self.panels.blocks * 36 * self.weight_point
+        # Where columns of all phases share a panel, a vector of the last phase may reach beyond.
+        return self.groups * self.panel_count * 36 * self.weight_point
+
+    @cached_property
+    def weight_args(self):
+        """Of the kernel that transforms the weights, a work item of which is a step of a panel of a phase."""
+        steps = self.panels.steps // prod(self.taps.size)
+        phases, separate = self.taps.phases, self.sets[1] > 1
+        if not self.flipped:  # a phase's steps follow those of the one before
+            to_phase, to_block = steps * self.panels.width, 36 * self.weight_point
+        elif separate:  # a phase's panels do
+            to_phase, to_block = self.panels.blocks * 36 * self.weight_point, 36 * self.weight_point
+        else:  # a phase's columns do
+            to_phase, to_block = self.panels.columns, 36 * self.weight_point
+        return (steps, self.panels.width, self.flipped, self.weight_point, self.panels.blocks, to_phase, to_block,
+                self.panel_count * 36 * self.weight_point, *self.taps.args)
+
+    @property
+    def weight_items(self):
+        return self.groups * self.panels.blocks * self.panels.steps // prod(self.taps.size)
 
     @cached_property
     def weight_point(self):
@@ -188,7 +268,7 @@ class Winograd:
         return (self.images, self.groups, self.channels, self.filters, *self.size, *self.padding, *self.output,
                 *b.tiles, b.rows, b.columns, b.together, self.panels.width, run, self.pitch, self.point,
                 self.product_point, self.chunk, slab, points, products, size, parts, self.items(run), self.weight_point,
-                self.fused, self.flipped, outputs, *self.depth.args, self.kernel)
+                self.fused, self.flipped, outputs, *self.depth.args, *self.taps.args, *self.sets, *self.each)
 
 
 @dataclass(frozen=True)
@@ -207,7 +287,21 @@ class WinogradWeight:
     width: int
     run: int
     splits: int
-    kernel: int
+    taps: Taps
+
+    @property
+    def kernel(self):
+        return self.taps.kernel
+
+    @cached_property
+    def sets(self):
+        """Into how many products the channels go: a phase each, or all together."""
+        return _separate(self.taps.phases, self.channels)
+
+    @cached_property
+    def set_rows(self):
+        """Rows of a set's products: whole tiles, as what one has beyond would be the next set's."""
+        return _up(self.steps // self.sets) + 8
 
     @cached_property
     def panel_blocks(self):
@@ -232,14 +326,14 @@ class WinogradWeight:
 
     @cached_property
     def product_point(self):
-        return (_up(self.steps) + 8) * self.run * self.width + 16
+        return self.sets * self.set_rows * self.run * self.width + 16
 
     @cached_property
     def sections(self):
         b = self.blocks
         tile, beyond = 7 - self.kernel, self.kernel - 1
         slab = max((tile * b.rows + beyond) * (tile * b.columns + beyond) * 16 + 256,
-                   (self.kernel**2 * 16 + 16) * self.run * self.width)
+                   (prod(self.taps.size) * 16 + 16) * self.run * self.width)
         points = _up(slab) + _up(36 * self.point + 16)
         grads = points + _up(36 * self.grad_point + 64)
         return _up(slab), points, grads, grads + _up(36 * self.product_point)
@@ -254,11 +348,15 @@ class WinogradWeight:
         return (self.images, self.groups, self.channels, self.filters, *self.size, *self.padding, *self.output,
                 *b.tiles, b.rows, b.columns, b.together, self.width, self.run, self.pitch, self.point,
                 self.product_point, self.splits, slab, points, self.grad_point, grads, size, parts, self.items,
-                *self.depth.args, self.kernel)
+                *self.depth.args, *self.taps.args, self.sets, self.set_rows)
 
     @cached_property
     def rows(self):
         return self.depth.columns(self.channels)
+
+
+def _taps(g):
+    return Taps(g.kernel[1], g.kernel[1:])
 
 
 def _fits(g, kernels):
@@ -267,26 +365,32 @@ def _fits(g, kernels):
             and g.dilation[1:] == (1, 1))
 
 
-def _pays(images, groups, channels, filters, taps, kernel, output, direct=None):
-    """Whether it is the faster way, by cycles counted for 16-lane vectors; `taps` are those of the depth.
+def _pays(images, groups, channels, filters, depth, taps, output, width=0):
+    """Whether it is the faster way, by cycles counted for 16-lane vectors; `depth` is the kernel's.
 
-    The direct product has `direct` taps across and down, if not all of the kernel.
+    The phases are those of the channels or, given the `width` of a panel, of the filters.
 
     A transform of a tile costs about as much as 200 multiply-adds of a vector for every 16 channels, turning the
     planes included; the weights' costs 150 for every 16 of their channel pairs.
     """
-    tiles = images * prod(-(-size // (7 - kernel)) for size in output)
-    direct = images * prod(output) * channels * taps * _up(filters) * (direct or kernel**2) / 32
-    winograd = tiles * (36 * channels * taps * _up(filters) / 32 + 250 * (taps * _up(channels) + _up(filters)) / 16)
-    weights = 150 * channels * taps * _up(filters) / 16
-    return channels >= 16 and filters >= 16 and groups * 1.15 * (winograd + weights) < groups * direct
+    phases = taps.phases
+    separate = (_separate_columns(phases, filters, width) if width else _separate(phases, channels)) > 1
+    columns = phases * _up(filters // phases) if width and separate else _up(filters)
+    tiles = images * prod(-(-size // (7 - taps.kernel)) for size in output)
+    direct = images * prod(output) * channels * depth * columns * prod(taps.size) / phases / 32
+    products = taps.products(separate) / phases * channels * depth * columns / 32
+    winograd = tiles * (products + 250 * (depth * _up(channels) + _up(filters)) / 16)
+    weights = 150 * channels * depth * _up(filters) / 16
+    needed = STRIDED if phases > 1 else 1.15
+    return (min(channels, filters) >= (8 if phases > 1 else 16)
+            and groups * needed * (winograd + weights) < groups * direct)
 
 
 @dataclass(frozen=True)
 class Phases:
     """How planes (images, channels, H, W) are taken apart: `step` phases along each axis, after `before` zeros.
 
-    A phase of an image is an image, or with `inner` a phase of a channel is a channel.
+    A phase of an image is an image, or, what is the same, channels that follow those of the phase before.
     """
 
     images: int
@@ -295,17 +399,15 @@ class Phases:
     step: tuple
     before: tuple
     apart: tuple
-    inner: bool = False
 
     @cached_property
     def elements(self):
-        return self.images * self.channels * prod(self.step) * prod(self.apart)
+        # Whole vectors are read of the last row.
+        return self.images * self.channels * prod(self.step) * prod(self.apart) + 16
 
     @cached_property
     def args(self):
-        down, across = self.step
-        strides = (1, down * across) if self.inner else (self.channels, 1)
-        return (self.channels, *self.size, *self.step, *self.before, *self.apart, *strides)
+        return (self.channels, *self.size, *self.step, *self.before, *self.apart)
 
 
 @dataclass(frozen=True)
@@ -317,9 +419,9 @@ class Apart:
     """
 
     inner: Geometry
+    taps: Taps
     x: Phases
     y: Phases = None
-    w: Phases = None
 
 
 @lru_cache(maxsize=512)
@@ -327,8 +429,8 @@ def apart(g, width, kernels=KERNELS):
     """The Apart of a dilated or strided convolution, or None where the direct product serves better."""
     if g.kernel[0] > 1 or g.input[0] > 1 or g.output[0] > 1:
         return None
-    found = _undilated(g) if g.stride[1:] == (1, 1) else _unstrided(g, kernels)
-    if found is None or any(planner(found.inner, width, kernels) is None
+    found = _undilated(g) if g.stride[1:] == (1, 1) else _unstrided(g)
+    if found is None or any(planner(found.inner, width, kernels, found.taps) is None
                             for planner in (forward, backward_input, backward_weight)):
         return None
     return found
@@ -340,23 +442,20 @@ def _inner_size(g, step, kernel, before, padding, output):
                  for o, r, p, i, b, s in zip(output, kernel, padding, g.input[1:], before, step, strict=True))
 
 
-def _unstrided(g, kernels):
-    """Taps of a phase that the kernel is too short for are zeros: 9 of 16, in 3 x 3 of stride 2."""
+def _unstrided(g):
+    """Rows and columns of taps that a phase's kernel is too short for are zeros."""
     step, pads = g.stride[1:], [before for before, _ in g.padding[1:]]
-    if g.dilation[1:] != (1, 1):
-        return None
     kernel = tuple(-(-r // s) for r, s in zip(g.kernel[1:], step, strict=True))
+    if g.dilation[1:] != (1, 1) or any(r < s for r, s in zip(g.kernel[1:], step, strict=True)):
+        return None
     before = tuple(p % s for p, s in zip(pads, step, strict=True))
     padding = tuple(p // s for p, s in zip(pads, step, strict=True))
     size = _inner_size(g, step, kernel, before, padding, g.output[1:])
     inner = replace(g, c=g.c * prod(step), input=(1, *size), kernel=(1, *kernel), stride=(1, 1, 1),
                     padding=((0, 0), *((p, 0) for p in padding)))
-    channels, filters, taps = inner.c // g.groups, g.k // g.groups, prod(g.kernel) / prod(step) / STRIDED
-    if (not _fits(inner, kernels) or not _pays(g.n, g.groups, channels, filters, 1, kernel[0], g.output[1:], taps)
-            or not _pays(g.n, g.groups, filters, channels, 1, kernel[0], size, taps)):
-        return None
-    return Apart(inner, Phases(g.n, g.c, g.input[1:], step, before, size, inner=True),
-                 w=Phases(g.k, g.c // g.groups, g.kernel[1:], step, (0, 0), kernel, inner=True))
+    # The channels of a group's phases follow each other: groups count as images here.
+    x = Phases(g.n * g.groups, g.c // g.groups, g.input[1:], step, before, size)
+    return Apart(inner, Taps(kernel[0], g.kernel[1:], step), x)
 
 
 def _undilated(g):
@@ -370,52 +469,51 @@ def _undilated(g):
     size = _inner_size(g, step, g.kernel[1:], before, padding, output)
     inner = replace(g, n=g.n * prod(step), input=(1, *size), output=(1, *output), dilation=(1, 1, 1),
                     padding=((0, 0), *((p, 0) for p in padding)))
-    return Apart(inner, Phases(g.n, g.c, g.input[1:], step, before, size),
+    return Apart(inner, _taps(g), Phases(g.n, g.c, g.input[1:], step, before, size),
                  Phases(g.n, g.k, g.output[1:], step, (0, 0), output))
 
 
 @lru_cache(maxsize=512)
-def forward(g, width, kernels=KERNELS):
+def forward(g, width, kernels=KERNELS, taps=None):
     """The Winograd of the forward pass, or None where the direct product serves better.
 
-    `kernels` are the sizes R for which there is code.
+    `kernels` are the sizes R for which there is code; `taps` those of an Apart.
     """
-    channels, filters, images = g.c // g.groups, g.k // g.groups, g.n * g.output[0]
-    if not _fits(g, kernels) or not _pays(images, g.groups, channels, filters, *g.kernel[:2], g.output[1:]):
+    channels, filters, images, taps = g.c // g.groups, g.k // g.groups, g.n * g.output[0], taps or _taps(g)
+    if not _fits(g, kernels) or not _pays(images, g.groups, channels, filters, g.kernel[0], taps, g.output[1:]):
         return None
-    taps = channels * prod(g.kernel)
-    panels = Panels(g.groups, filters, 1, taps, filters * taps, 0, taps, width)
+    steps = channels // taps.phases * g.kernel[0] * prod(taps.size)
+    panels = Panels(g.groups, filters, 1, steps, filters * steps, 0, steps, width)
     padding = (g.padding[1][0], g.padding[2][0])
     return _build(images, g.groups, channels, filters, _depth(g), g.input[1:], padding, g.output[1:], False, panels,
-                  g.kernel[1])
+                  taps)
 
 
 @lru_cache(maxsize=512)
-def backward_input(g, width, kernels=KERNELS):
+def backward_input(g, width, kernels=KERNELS, taps=None):
     """The Winograd of the input gradient: a convolution of dy with the flipped kernel; or None."""
-    channels, filters, images = g.c // g.groups, g.k // g.groups, g.n * g.input[0]
+    channels, filters, images, taps = g.c // g.groups, g.k // g.groups, g.n * g.input[0], taps or _taps(g)
     padding = (g.kernel[1] - 1 - g.padding[1][0], g.kernel[2] - 1 - g.padding[2][0])
     if (not _fits(g, kernels) or g.stride[0] > 1 or min(padding) < 0
-            or not _pays(images, g.groups, filters, channels, *g.kernel[:2], g.input[1:])):
+            or not _pays(images, g.groups, filters, channels, g.kernel[0], taps, g.input[1:], width)):
         return None
-    taps = prod(g.kernel)
-    panels = Panels(g.groups, channels, filters, taps, filters * channels * taps, channels * taps, taps, width)
+    columns, steps = channels // taps.phases, g.kernel[0] * prod(taps.size)
+    panels = Panels(g.groups, columns, filters, steps, filters * columns * steps, columns * steps, steps, width)
     front = (g.kernel[0] - 1) * g.dilation[0] - g.padding[0][0]
     depth = Depth(g.kernel[0], g.output[0], g.input[0], front, 1, g.dilation[0], reverse=True)
-    return _build(images, g.groups, filters, channels, depth, g.output[1:], padding, g.input[1:], True, panels,
-                  g.kernel[1])
+    return _build(images, g.groups, filters, channels, depth, g.output[1:], padding, g.input[1:], True, panels, taps)
 
 
-def _build(images, groups, channels, filters, depth, size, padding, output, flipped, panels, kernel):
-    blocks = _blocks(images, *output, depth.taps * _up(channels) + panels.width, 7 - kernel)
-    return Winograd(images, groups, channels, filters, depth, size, padding, output, flipped, panels, blocks, kernel)
+def _build(images, groups, channels, filters, depth, size, padding, output, flipped, panels, taps):
+    blocks = _blocks(images, *output, depth.taps * _up(channels) + panels.width, 7 - taps.kernel)
+    return Winograd(images, groups, channels, filters, depth, size, padding, output, flipped, panels, blocks, taps)
 
 
 @lru_cache(maxsize=512)
-def backward_weight(g, width, kernels=KERNELS):
+def backward_weight(g, width, kernels=KERNELS, taps=None):
     """The Winograd of the weight gradient, or None."""
-    channels, filters, images = g.c // g.groups, g.k // g.groups, g.n * g.output[0]
-    if not _fits(g, kernels) or not _pays(images, g.groups, channels, filters, *g.kernel[:2], g.output[1:]):
+    channels, filters, images, taps = g.c // g.groups, g.k // g.groups, g.n * g.output[0], taps or _taps(g)
+    if not _fits(g, kernels) or not _pays(images, g.groups, channels, filters, g.kernel[0], taps, g.output[1:]):
         return None
     blocks = _blocks(images, *g.output[1:], g.kernel[0] * _up(channels) + _up(filters), 7 - g.kernel[1])
     panel_blocks = -(-filters // width)
@@ -423,4 +521,4 @@ def backward_weight(g, width, kernels=KERNELS):
     single = g.groups * -(-panel_blocks // run)
     splits = max(1, min(-(-ITEMS // single), blocks.count // 2))
     return WinogradWeight(images, g.groups, channels, filters, _depth(g), g.input[1:],
-                          (g.padding[1][0], g.padding[2][0]), g.output[1:], blocks, width, run, splits, g.kernel[1])
+                          (g.padding[1][0], g.padding[2][0]), g.output[1:], blocks, width, run, splits, taps)

@@ -106,12 +106,12 @@ def shift(typingctx, base, offset):
     return base(base, types.int64), generate
 
 
-def ask_for(builder, place, write=False):
-    """Code that asks for the cache line at `place`, which may lie outside of any array."""
+def ask_for(builder, place, write=False, level=1):
+    """Code that asks for the cache line at `place`, which may lie outside of any array, up to a level of the cache."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [builder.bitcast(place, byte), number(int(write)), number(3), number(1)])
+    builder.call(function, [builder.bitcast(place, byte), number(int(write)), number(4 - level), number(1)])
 
 
 @intrinsic

@@ -4,40 +4,51 @@ A dilated convolution of stride 1 is one without dilation on each phase, and a s
 1 on the phases. A work item is a plane (n, c).
 """
 
-from fastconv.backends.numba.jit import pointer, range_kernel
+from fastconv.backends.numba import copies
+from fastconv.backends.numba.jit import helper, pointer, range_kernel, shift
+from fastconv.backends.numba.tile import lanes
+
+
+@helper
+def _along(width, left, across, columns, j):
+    """The columns of phase j that lie inside a row: from where, to where."""
+    first = 1 if j < left else 0
+    return first, max(first, min(columns, (width + left - j + across - 1) // across))
 
 
 @range_kernel
 def split(begin, end, a, like):
     """Take planes apart: a phase has zeros where it is too short.
 
-    Phase (i, j) of plane (n, c) becomes plane ``n * down * across * channels + (i * across + j) * phase + c * other``.
+    Phase (i, j) of plane (n, c) becomes plane ``((n * down + i) * across + j) * channels + c``.
     """
     source, target = pointer(a[0], like), pointer(a[1], like)
     channels, height, width = a[2], a[3], a[4]
     down, across, top, left, rows, columns = a[5], a[6], a[7], a[8], a[9], a[10]
-    phase, other = a[11], a[12]
+    plane_size, phase_size = rows * columns, channels * rows * columns
+    # Vectors may write beyond a row, as the next ones follow, but not beyond the plane: the next one may be there.
+    whole = plane_size - (columns + lanes(like) - 1) // lanes(like) * lanes(like)
     for plane in range(begin, end):
         n, c = plane // channels, plane % channels
         for i in range(down):
-            for j in range(across):
-                out = (n * down * across * channels + (i * across + j) * phase + c * other) * rows * columns
-                first = 1 if j < left else 0
-                last = max(first, min(columns, (width + left - j + across - 1) // across))
-                for r in range(rows):
-                    h = r * down + i - top
+            out = shift(target, (n * down + i) * across * phase_size + c * plane_size)
+            for r in range(rows):
+                h = r * down + i - top
+                line, to = shift(source, (plane * height + h) * width), shift(out, r * columns)
+                if 0 <= h < height and across == 2 and r * columns <= whole:
+                    copies.split(line, width, -left, to, phase_size, columns, 0)
+                    continue
+                for j in range(across):
+                    first, last = _along(width, left, across, columns, j)
                     if h < 0 or h >= height:
-                        for s in range(columns):
-                            target[out + s] = 0
-                    else:
-                        line = (plane * height + h) * width + j - left
-                        for s in range(first):
-                            target[out + s] = 0
-                        for s in range(first, last):
-                            target[out + s] = source[line + s * across]
-                        for s in range(last, columns):
-                            target[out + s] = 0
-                    out += columns
+                        first = last = 0
+                    part = shift(to, j * phase_size)
+                    for s in range(first):
+                        part[s] = 0
+                    for s in range(first, last):
+                        part[s] = line[s * across + j - left]
+                    for s in range(last, columns):
+                        part[s] = 0
 
 
 @range_kernel
@@ -46,15 +57,23 @@ def join(begin, end, a, like):
     source, target = pointer(a[0], like), pointer(a[1], like)
     channels, height, width = a[2], a[3], a[4]
     down, across, top, left, rows, columns = a[5], a[6], a[7], a[8], a[9], a[10]
-    phase, other = a[11], a[12]
+    plane_size, phase_size = rows * columns, channels * rows * columns
     for plane in range(begin, end):
         n, c = plane // channels, plane % channels
         for h in range(height):
             i, r = (h + top) % down, (h + top) // down
-            line = (plane * height + h) * width
+            line = shift(target, (plane * height + h) * width)
+            start = shift(source, (n * down + i) * across * phase_size + c * plane_size + r * columns)
+            if across == 2:
+                # Of the phase before the first element, there may be one more in front.
+                other = shift(start, phase_size)
+                if left == 1:
+                    copies.weave(other, shift(start, 1), line, width)
+                else:
+                    copies.weave(start, other, line, width)
+                continue
             for j in range(across):
-                start = ((n * down * across * channels + (i * across + j) * phase + c * other) * rows + r) * columns
-                first = 1 if j < left else 0
-                last = min(columns, (width + left - j + across - 1) // across)
+                first, last = _along(width, left, across, columns, j)
+                part = shift(start, j * phase_size)
                 for s in range(first, last):
-                    target[line + s * across + j - left] = source[start + s]
+                    line[s * across + j - left] = part[s]

@@ -58,7 +58,7 @@ def multiply_planes(begin, end, a, like):
                         for j in range(wide, (wide + size - 1) // size * size):
                             b[t * width + j] = 0
                 multiply_block(here, wide, some, shift(w, group * group_stride + start * step_stride), row, col_a, b,
-                               col_b, c, width, start > 0, like)
+                               col_b, c, width, start > 0, b, 0, 0, like)
             for i in range(here):
                 line = shift(out, (rest * rows + done + i) * plane + first)
                 more = bias[group * rows + done + i] if a[2] != 0 else number(-0.0, like)

@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.conv import multiply_block, offset
+from fastconv.backends.numba.conv import LINE, multiply_block, offset
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import sum_of
 from fastconv.backends.numba.stream import drain
@@ -33,6 +33,7 @@ P, Q = 11 / 16, 11 / 8
 # those beyond would be the first of the next.
 TOGETHER = 480
 TABLE = TOGETHER + 16
+STAGE = 25 * 16  # elements of the taps of a kernel, a vector each
 P2, Q2 = P * P, Q * Q
 
 # Transforms of tiles, by the elements along an axis: of the input, and those of 2 to 5 to the points and back.
@@ -154,18 +155,84 @@ def gather_tile(size, source, point, target, row, column):
         transform(GATHER_5, source, 6 * point, point, target, row, column)
 
 
+@helper
+def along(size, step, phase):
+    """Taps of a phase along an axis of a kernel of `size` taps."""
+    return (size - phase + step - 1) // step
+
+
+@helper
+def vanishes(taps, phase, flipped, xi):
+    """Whether a phase's kernel is zeros at a point, as its last row or column is missing: see `Taps`."""
+    kernel, down, across = taps[0], taps[3], taps[4]
+    at = 0 if flipped else 5
+    return ((xi // 6 == at and along(taps[1], down, phase // across) < kernel)
+            or (xi % 6 == at and along(taps[2], across, phase % across) < kernel))
+
+
+@helper
+def spread_taps(taps, phase, flipped, source, pitch, stage, target, point, like):
+    """Carry a vector of the taps of a phase, which lie `pitch` apart from tap to tap of the kernel, to the points."""
+    kernel, columns, down, across = taps[0], taps[2], taps[3], taps[4]
+    i, j = phase // across, phase % across
+    source, row, column = shift(source, (i * columns + j) * pitch), down * columns * pitch, across * pitch
+    rows_here, columns_here = along(taps[1], down, i), along(columns, across, j)
+    if rows_here < kernel or columns_here < kernel:
+        size = lanes(like)
+        for r in range(kernel):
+            for s in range(kernel):
+                to = (r * kernel + s) * size
+                if r < rows_here and s < columns_here:
+                    for k in range(size):
+                        stage[to + k] = source[r * row + s * column + k]
+                else:
+                    for k in range(size):
+                        stage[to + k] = 0
+        source, row, column = stage, kernel * size, size
+    if flipped:
+        source, row, column = shift(source, (kernel - 1) * (row + column)), -row, -column
+    spread_tile(kernel, source, row, column, target, point)
+
+
+@helper
+def gather_taps(taps, phase, source, point, stage, target, pitch, like):
+    """Carry vectors at the points to the taps of a phase."""
+    kernel, columns, down, across = taps[0], taps[2], taps[3], taps[4]
+    i, j = phase // across, phase % across
+    target, row, column = shift(target, (i * columns + j) * pitch), down * columns * pitch, across * pitch
+    rows_here, columns_here = along(taps[1], down, i), along(columns, across, j)
+    if rows_here == kernel and columns_here == kernel:
+        gather_tile(kernel, source, point, target, row, column)
+        return
+    size = lanes(like)
+    gather_tile(kernel, source, point, stage, kernel * size, size)
+    for r in range(rows_here):
+        for s in range(columns_here):
+            for k in range(size):
+                target[r * row + s * column + k] = stage[(r * kernel + s) * size + k]
+
+
 @range_kernel
 def transform_weights(begin, end, a, like):
-    """From panels of (c, R x R) steps to panels of c steps at each of the 36 points; a work item is a (panel, c)."""
+    """From panels of (c, R x S) steps to panels of c steps at each of the 36 points; a work item is a (panel, c).
+
+    Of each phase: its steps follow those of the one before, or its panels do, or, where a panel has the columns of all,
+    its columns do: these are written in that order, as a vector of them may reach into the next one's.
+    """
     panels, out = pointer(a[0], like), pointer(a[1], like)
-    depth, width, flipped, kernel = a[2], a[3], a[4], a[6]
-    step, point, taps = (-width if flipped else width), a[5], kernel * kernel
+    depth, width, flipped, point = a[2], a[3], a[4] != 0, a[5]
+    blocks, to_phase, to_block, to_group, taps = a[6], a[7], a[8], a[9], shift(a, 10)
+    size = lanes(like)
+    phases, stage = taps[3] * taps[4], stack(STAGE, like)
+    wide = width if phases == 1 or to_phase >= width else size
     for item in range(begin, end):
         panel, c = item // depth, item % depth
-        source = shift(panels, (item * taps + (taps - 1 if flipped else 0)) * width)
-        target = shift(out, panel * 36 * point + c * width)
-        for j in range(0, width, lanes(like)):
-            spread_tile(kernel, shift(source, j), kernel * step, step, shift(target, j), point)
+        source = shift(panels, item * taps[1] * taps[2] * width)
+        target = shift(out, panel // blocks * to_group + panel % blocks * to_block + c * width)
+        for phase in range(phases):
+            for j in range(0, wide, size):
+                spread_taps(taps, phase, flipped, shift(source, j), width, stage, shift(target, phase * to_phase + j),
+                            point, like)
 
 
 @helper
@@ -264,19 +331,18 @@ def multiply(begin, end, a, like):
     panel_width, run, pitch, point, product_point, chunk = a[22], a[23], a[24], a[25], a[26], a[27]
     slab_at, points_at, products_at = 0, a[28], a[29]
     outputs_at, work_size, parts, count, weight_point = a[30], a[31], a[32], a[33], a[34]
-    fused, flipped, own_at = a[35] != 0, a[36], a[37]
-    taps, depth, out_depth, front, stride_d, step_d = a[38], a[39], a[40], a[41], a[42], a[43]
-    kernel, past = a[44], a[45] != 0
-    tile, kernel_taps = 7 - kernel, kernel * kernel
-    steps = channels * taps
-    step = -panel_width if flipped else panel_width
+    fused, flipped, own_at = a[35] != 0, a[36] != 0, a[37]
+    slices, depth, out_depth, front, stride_d, step_d = a[38], a[39], a[40], a[41], a[42], a[43]
+    taps, sets, column_sets, steps, set_panels, past = shift(a, 44), a[49], a[50], a[51], a[52], a[53] != 0
+    kernel, all_taps = taps[0], taps[1] * taps[2]
+    tile, phases = 7 - kernel, taps[3] * taps[4]
     # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
     work = shift(pointer(a[6], like), (begin * parts + count - 1) // count * work_size)
     slab, points = shift(work, slab_at), shift(work, points_at)
     products, outputs, own = shift(work, products_at), shift(work, outputs_at), shift(work, own_at)
     size = lanes(like)
-    row = stack(128, col_a)
-    panel_count = (filters + panel_width - 1) // panel_width
+    row, stage = stack(128, col_a), stack(STAGE, like)
+    panel_count, set_filters = column_sets * set_panels, filters // column_sets
     runs = (panel_count + run - 1) // run
     blocks_h, blocks_w = (tiles_h + block_h - 1) // block_h, (tiles_w + block_w - 1) // block_w
     image_blocks = (images + together - 1) // together
@@ -296,7 +362,7 @@ def multiply(begin, end, a, like):
         for n in range(here):
             volume, o = (image + n) // out_depth, (image + n) % out_depth
             start = (volume * groups + group) * channels * depth * plane
-            spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, taps, step_d,
+            spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, slices, step_d,
                           tile, height, width, tile * tile_h - top, tile * tile_w - left, rows, columns, slab,
                           shift(points, n * rows * columns * pitch), point, pitch, like)
         for i in range(tiles):
@@ -304,25 +370,36 @@ def multiply(begin, end, a, like):
         for i in range(tiles, tiles + 16):
             row[i] = row[tiles - 1]
         for block in range(first_panel, min(first_panel + run, panel_count)):
-            column = block * panel_width
-            wide = min(filters - column, panel_width)
-            panel = shift(panels, (group * panel_count + block) * (steps * kernel_taps * panel_width if fused
-                                                                   else 36 * weight_point))
-            for c in range(0, steps, chunk):
-                some = min(chunk, steps - c)
-                weights = shift(panel, c * panel_width)
-                if fused:
-                    weights = own
-                    for i in range(some):
-                        first = (c + i) * kernel_taps + (kernel_taps - 1 if flipped else 0)
-                        start = shift(panel, first * panel_width)
-                        for j in range(0, wide, size):
-                            spread_tile(kernel, shift(start, j), kernel * step, step, shift(own, i * panel_width + j),
-                                        weight_point)
-                for xi in range(36):
-                    multiply_block(tiles, wide, some, shift(points, xi * point), row, shift(col_a, c),
-                                   shift(weights, xi * weight_point), col_b, shift(products, xi * product_point),
-                                   panel_width, c > 0, like)
+            column_set, column = block // set_panels, block % set_panels * panel_width
+            wide = min(set_filters - column, panel_width)
+            column += column_set * set_filters
+            if fused:
+                panel = shift(panels, (group * set_panels + block % set_panels) * steps * all_taps * panel_width)
+            else:
+                panel = shift(panels, (group * panel_count + block) * 36 * weight_point)
+            for one in range(sets):
+                phase = one + column_set
+                for c in range(0, steps, chunk):
+                    some = min(chunk, steps - c)
+                    weights = shift(panel, (one * steps + c) * panel_width)
+                    if fused:
+                        weights = own
+                        for i in range(some):
+                            start = shift(panel, (c + i) * all_taps * panel_width)
+                            for j in range(0, wide, size):
+                                spread_taps(taps, phase, flipped, shift(start, j), panel_width, stage,
+                                            shift(own, i * panel_width + j), weight_point, like)
+                    for xi in range(36):
+                        if max(sets, column_sets) == 1 or not vanishes(taps, phase, flipped, xi):
+                            multiply_block(tiles, wide, some, shift(points, xi * point), row,
+                                           shift(col_a, one * steps + c), shift(weights, xi * weight_point), col_b,
+                                           shift(products, xi * product_point), panel_width, one + c > 0,
+                                           shift(weights, (xi + 1) * weight_point), some * LINE // 6,
+                                           max(0, some * (panel_width - LINE)), like)
+            for xi in range(36):
+                if column_sets > 1 and vanishes(taps, column_set, flipped, xi):
+                    for i in range(tiles * panel_width):
+                        products[xi * product_point + i] = 0
             for n in range(here):
                 volume, o = (image + n) // out_depth, (image + n) % out_depth
                 target = shift(out, (((volume * groups + group) * filters + column) * out_depth + o) * out_plane)
@@ -358,15 +435,17 @@ def multiply_weight(begin, end, a, like):
     panel_width, run, pitch, point, product_point, splits = a[20], a[21], a[22], a[23], a[24], a[25]
     points_at, grads_at, grad_point, products_at = a[26], a[27], a[28], a[29]
     work_size, parts, count = a[30], a[31], a[32]
-    taps, depth, out_depth, front, stride_d, step_d = a[33], a[34], a[35], a[36], a[37], a[38]
-    kernel = a[39]
-    tile, kernel_taps = 7 - kernel, kernel * kernel
-    steps = channels * taps
+    slices, depth, out_depth, front, stride_d, step_d = a[33], a[34], a[35], a[36], a[37], a[38]
+    taps, sets, set_rows = shift(a, 39), a[44], a[45]
+    kernel, all_taps = taps[0], taps[1] * taps[2]
+    tile, phases = 7 - kernel, taps[3] * taps[4]
+    steps, set_steps = channels * slices // phases, channels * slices // sets
     work = shift(pointer(a[4], like), (begin * parts + count - 1) // count * work_size)
     slab, points, grad_points = work, shift(work, points_at), shift(work, grads_at)
     products = shift(work, products_at)
     size = lanes(like)
     rows, col_a, col_b = stack(TABLE, ints(0)), stack(128, ints(0)), stack(128, ints(0))
+    stage = stack(STAGE, like)
     panel_count = (filters + panel_width - 1) // panel_width
     runs = (panel_count + run - 1) // run
     blocks_h, blocks_w = (tiles_h + block_h - 1) // block_h, (tiles_w + block_w - 1) // block_w
@@ -393,7 +472,7 @@ def multiply_weight(begin, end, a, like):
             for n in range(here):
                 volume, o = (image + n) // out_depth, (image + n) % out_depth
                 start = (volume * groups + group) * channels * depth * plane
-                spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, taps,
+                spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, slices,
                               step_d, tile, height, width, tile * tile_h - top, tile * tile_w - left, tile_rows,
                               tile_columns, slab, shift(points, n * each * pitch), point, pitch, like)
                 start = (((volume * groups + group) * filters + first_filter) * out_depth + o) * out_plane
@@ -403,32 +482,37 @@ def multiply_weight(begin, end, a, like):
             for i in range(tiles):
                 col_a[i], col_b[i] = i * pitch, i * pitch_run
             for xi in range(36):
-                for panel in range(last_panel - first_panel):
-                    wide = min(panel_width, wide_run - panel * panel_width)
-                    for c in range(0, steps, TOGETHER):
-                        some = min(TOGETHER, steps - c)
-                        for i in range(some):
-                            rows[i] = natural[c + i]
-                        for i in range(some, some + 16):
-                            rows[i] = natural[c]
-                        multiply_block(some, wide, tiles, shift(points, xi * point), rows, col_a,
-                                       shift(grad_points, xi * grad_point + panel * panel_width), col_b,
-                                       shift(products, xi * product_point + c * pitch_run + panel * panel_width),
-                                       pitch_run, block > begun, like)
+                for one in range(sets):
+                    if sets > 1 and vanishes(taps, one, False, xi):
+                        continue
+                    for panel in range(last_panel - first_panel):
+                        wide = min(panel_width, wide_run - panel * panel_width)
+                        for c in range(0, set_steps, TOGETHER):
+                            some = min(TOGETHER, set_steps - c)
+                            for i in range(some):
+                                rows[i] = natural[one * set_steps + c + i]
+                            for i in range(some, some + 16):
+                                rows[i] = rows[0]
+                            to = xi * product_point + (one * set_rows + c) * pitch_run + panel * panel_width
+                            multiply_block(some, wide, tiles, shift(points, xi * point), rows, col_a,
+                                           shift(grad_points, xi * grad_point + panel * panel_width), col_b,
+                                           shift(products, to), pitch_run, block > begun,
+                                           shift(products, to + 8 * pitch_run), pitch_run, product_point, like)
         # The slab is free now: gradients of 16 steps at a time, as (step, tap) rows of `pitch_run` filters.
-        target = shift(out, ((split * groups + group) * filters + first_filter) * steps * kernel_taps)
+        target = shift(out, ((split * groups + group) * filters + first_filter) * steps * all_taps)
         for c in range(0, steps, 16):
             some = min(16, steps - c)
             for i in range(some):
-                for k in range(0, wide_run, size):
-                    gather_tile(kernel, shift(products, (c + i) * pitch_run + k), product_point,
-                                shift(slab, kernel_taps * i * pitch_run + k), kernel * pitch_run, pitch_run)
-            for i in range(0, kernel_taps * some, size):
+                for phase in range(phases):
+                    from_ = (phase * (steps if sets == 1 else set_rows) + c + i) * pitch_run
+                    for k in range(0, wide_run, size):
+                        gather_taps(taps, phase, shift(products, from_ + k), product_point, stage,
+                                    shift(slab, all_taps * i * pitch_run + k), pitch_run, like)
+            for i in range(0, all_taps * some, size):
                 for k in range(0, wide_run, size):
                     transpose(shift(slab, i * pitch_run + k), pitch_run, size, min(size, wide_run - k),
-                              shift(target, k * steps * kernel_taps + c * kernel_taps + i), steps * kernel_taps,
-                              min(size, kernel_taps * some - i),
-                              nothing, False)
+                              shift(target, k * steps * all_taps + c * all_taps + i), steps * all_taps,
+                              min(size, all_taps * some - i), nothing, False)
 
 
 @range_kernel
