@@ -14,7 +14,6 @@ VECTORS_3, VECTORS_4 = min(3, TILE_VECTORS), min(4, TILE_VECTORS)
 # Stack space of a block: its rows of the widest tile, and what the last tile and transpose reach beyond.
 OFFSETS = ROWS + 16
 BLOCK = OFFSETS * 64
-LINE = 16  # elements of a cache line, of float32
 ALONG = 256  # steps of a column that are packed before the next columns
 
 
@@ -109,30 +108,30 @@ def _sum_columns(panel, steps, width, columns, sums, like):
 
 
 @helper
-def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, each, most, like):
+def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, step, like):
     """Tiles over `rows` x `columns` of c; reads and writes up to a whole tile beyond, as row, b and c allow.
 
-    Meanwhile the tile of row i asks for k lines from element ``min(i * each, most)`` of `ahead` on, for the second-level
-    cache.
+    Meanwhile the tile of row i fetches what is needed later into the second-level cache: k lines, `step` elements
+    apart, from element ``row_ahead[i]`` of `ahead` on.
     """
     size = lanes(like)
     vectors = (columns + size - 1) // size
     if vectors == 4:
         for i in range(0, rows, ROWS_4):
             tile(ROWS_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, min(i * each, most)))
+                 shift(ahead, row_ahead[i]), step)
     elif vectors == 3:
         for i in range(0, rows, ROWS_3):
             tile(ROWS_3, VECTORS_3, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, min(i * each, most)))
+                 shift(ahead, row_ahead[i]), step)
     elif vectors == 2:
         for i in range(0, rows, ROWS_2):
             tile(ROWS_2, 2, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, min(i * each, most)))
+                 shift(ahead, row_ahead[i]), step)
     else:
         for i in range(0, rows, ROWS_1):
             tile(ROWS_1, 1, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, min(i * each, most)))
+                 shift(ahead, row_ahead[i]), step)
 
 
 @helper
@@ -185,8 +184,9 @@ def locate(product, item, row, place):
 def sum_up(steps, chunk, rows, wide, source, row, col_a, panel, col_b, c, panel_width, like):
     """The whole sums of a block, some steps at a time."""
     for t in range(0, steps, chunk):
+        following = t + chunk if t + chunk < steps else t
         multiply_block(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
-                       panel_width, t > 0, panel, 0, 0, like)
+                       panel_width, t > 0, shift(source, col_a[following]), row, col_a[1] - col_a[0], like)
 
 
 # Numbers of a product in `plan.Batch.table`.
@@ -372,8 +372,8 @@ def multiply_weight(begin, end, a, like):
                         if o == depth:
                             o = 0
                             n += 1
-            multiply_block(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start,
-                           panels, 0, 0, like)
+            multiply_block(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start, source,
+                           row, 0, like)
 
         target = shift(out, ((split * groups + group) * columns + column) * all_rows + first)
         nothing = pointer(0, like)

@@ -12,6 +12,7 @@ from fastconv.backends import plan, plan_rows
 from fastconv.backends.engine import past
 from fastconv.backends.numba.conv import BLOCK, OFFSETS, multiply_block
 from fastconv.backends.numba.jit import address, ints, pointer, range_kernel, run, shift, stack
+from fastconv.backends.numba.lines import copy
 from fastconv.backends.numba.stream import drain, stream
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.numba.vector import number
@@ -19,6 +20,8 @@ from fastconv.backends.plan import ROWS, STEPS
 from fastconv.backends.threads import get_num_threads
 
 PANEL = STEPS * 64
+TOGETHER = 24  # rows that are stored at a time, whole tiles of 6 and of 8: stores go on while the next ones are summed
+LINE = 16  # elements of a cache line
 
 
 @range_kernel
@@ -36,37 +39,51 @@ def multiply_planes(begin, end, a, like):
     blocks = (plane + width - 1) // width
     b, c = stack(PANEL, like), stack(BLOCK, like)
     row, col_a, col_b = stack(OFFSETS, ints(0)), stack(STEPS, ints(0)), stack(STEPS, ints(0))
+    later = stack(OFFSETS, ints(0))
+    direct = plane % width == 0
     for t in range(STEPS):
-        col_a[t], col_b[t] = t * step_stride, t * width
+        col_a[t], col_b[t] = t * step_stride, t * (plane if direct else width)
     for item in range(begin, end):
         first, rest = item % blocks * width, item // blocks
         group = rest % groups
         wide = min(width, plane - first)
         source = shift(x, rest * steps * plane + first)
+        # The columns of the item after the next: those of the next itself come too late, 10.4 ms in place of 8.4 for
+        # 256 to 64 channels of 8 x 56 x 56. Behind an image's last ones are those of the next image.
+        following = shift(source, 2 * width if first + 2 * width < plane else 2 * width + (steps - 1) * plane)
         for done in range(0, rows, ROWS):
             here = min(ROWS, rows - done)
             for i in range(here):
                 row[i] = (done + i) * row_stride
             for i in range(here, here + 16):
                 row[i] = row[here - 1]
+            for i in range(here):
+                later[i] = min((done + i) // 6 * LINE, width - LINE)
             for start in range(0, steps, piece):
                 some = min(piece, steps - start)
-                if done == 0 or steps > piece:
+                if direct:
+                    b = shift(source, start * plane)
+                elif done == 0 or steps > piece:
                     for t in range(some):
-                        for j in range(wide):
-                            b[t * width + j] = source[(start + t) * plane + j]
+                        copy(shift(source, (start + t) * plane), shift(b, t * width), wide)
                         for j in range(wide, (wide + size - 1) // size * size):
                             b[t * width + j] = 0
-                multiply_block(here, wide, some, shift(w, group * group_stride + start * step_stride), row, col_a, b,
-                               col_b, c, width, start > 0, b, 0, 0, like)
-            for i in range(here):
-                line = shift(out, (rest * rows + done + i) * plane + first)
-                more = bias[group * rows + done + i] if a[2] != 0 else number(-0.0, like)
-                if past and wide % size == 0:
-                    stream(line, shift(c, i * width), more, wide // size)
-                else:
-                    for j in range(wide):
-                        line[j] = c[i * width + j] + more
+                for i in range(0, here, TOGETHER):
+                    block = shift(c, i * width)
+                    multiply_block(min(TOGETHER, here - i), wide, some,
+                                   shift(w, group * group_stride + start * step_stride), shift(row, i), col_a, b, col_b,
+                                   block, width, start > 0, shift(following, start * plane), shift(later, i), plane,
+                                   like)
+                    if start + some < steps:
+                        continue
+                    for k in range(i, min(i + TOGETHER, here)):
+                        line = shift(out, (rest * rows + done + k) * plane + first)
+                        more = bias[group * rows + done + k] if a[2] != 0 else number(-0.0, like)
+                        if past and wide % size == 0:
+                            stream(line, shift(c, k * width), more, wide // size)
+                        else:
+                            for j in range(wide):
+                                line[j] = c[k * width + j] + more
     drain(past)
 
 

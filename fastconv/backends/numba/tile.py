@@ -17,7 +17,6 @@ from numba.extending import intrinsic
 from fastconv.backends.numba.isa import PAST, VECTOR_BYTES
 from fastconv.backends.numba.jit import ask_for
 
-LINE_BYTES = 64  # of a cache line
 INT = ir.IntType(64)
 LANE = ir.IntType(32)
 
@@ -102,7 +101,7 @@ def lanes(typingctx, like):
 
 
 @intrinsic
-def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead):
+def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, step):
     """Multiply an MR x NV tile, as the module says; with `add` it adds the sums to what is in c.
 
     They start at 0 even then: for 4608 steps, 192 at a time, one running sum over all calls would err 10 times as much
@@ -121,14 +120,15 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead):
         Elements from a row of c to the next.
     add : bool
     ahead : pointer
-        What is needed next: a line of it is asked for in each step.
+    step : int64
+        Each step of the reduction asks for a line that is needed later, `step` elements behind that of the one before.
     """
     if not isinstance(mr, types.IntegerLiteral) or not isinstance(nv, types.IntegerLiteral):
         return None
     rows, columns = range(mr.literal_value), range(nv.literal_value)
 
     def generate(context, builder, signature, args):
-        k, a, row, col_a, b, col_b, c, ldc, add, ahead = args[2:]
+        k, a, row, col_a, b, col_b, c, ldc, add, ahead, step = args[2:]
         v = Vectors(context, builder, signature.args[3].dtype)
         starts = [v.at(a, builder.load(v.at(row, i))) for i in rows]
         targets = [[v.at(v.at(c, builder.mul(ldc, ir.Constant(INT, i))), j * v.lanes) for j in columns] for i in rows]
@@ -143,7 +143,7 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead):
         here, there = builder.load(v.at(col_a, t)), builder.load(v.at(col_b, t))
         source = v.at(b, there)
         operands = [v.load(v.at(source, j * v.lanes)) for j in columns]
-        ask_for(builder, v.at(ahead, builder.mul(t, INT(LINE_BYTES // v.size))), level=2)
+        ask_for(builder, v.at(ahead, builder.mul(t, step)), level=2)
         after = []
         for i in rows:
             factor = v.broadcast(builder.load(v.at(starts[i], here)))
@@ -172,7 +172,8 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead):
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    signature = types.void(mr, nv, types.int64, a, row, col_a, b, col_b, c, types.int64, types.boolean, ahead)
+    signature = types.void(mr, nv, types.int64, a, row, col_a, b, col_b, c, types.int64, types.boolean, ahead,
+                           types.int64)
     return signature, generate
 
 

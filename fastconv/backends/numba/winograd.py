@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.conv import LINE, multiply_block, offset
+from fastconv.backends.numba.conv import multiply_block, offset
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import sum_of
 from fastconv.backends.numba.stream import drain
@@ -33,6 +33,7 @@ P, Q = 11 / 16, 11 / 8
 # those beyond would be the first of the next.
 TOGETHER = 480
 TABLE = TOGETHER + 16
+LINE = 16  # elements of a cache line
 STAGE = 25 * 16  # elements of the taps of a kernel, a vector each
 P2, Q2 = P * P, Q * Q
 
@@ -341,7 +342,7 @@ def multiply(begin, end, a, like):
     slab, points = shift(work, slab_at), shift(work, points_at)
     products, outputs, own = shift(work, products_at), shift(work, outputs_at), shift(work, own_at)
     size = lanes(like)
-    row, stage = stack(128, col_a), stack(STAGE, like)
+    row, later, stage = stack(128, col_a), stack(128, col_a), stack(STAGE, like)
     panel_count, set_filters = column_sets * set_panels, filters // column_sets
     runs = (panel_count + run - 1) // run
     blocks_h, blocks_w = (tiles_h + block_h - 1) // block_h, (tiles_w + block_w - 1) // block_w
@@ -382,6 +383,9 @@ def multiply(begin, end, a, like):
                 for c in range(0, steps, chunk):
                     some = min(chunk, steps - c)
                     weights = shift(panel, (one * steps + c) * panel_width)
+                    # Each tile of a point fetches a part of the next one's weights.
+                    for i in range(tiles):
+                        later[i] = min(i // 6 * LINE, panel_width - LINE) * some
                     if fused:
                         weights = own
                         for i in range(some):
@@ -394,8 +398,7 @@ def multiply(begin, end, a, like):
                             multiply_block(tiles, wide, some, shift(points, xi * point), row,
                                            shift(col_a, one * steps + c), shift(weights, xi * weight_point), col_b,
                                            shift(products, xi * product_point), panel_width, one + c > 0,
-                                           shift(weights, (xi + 1) * weight_point), some * LINE // 6,
-                                           max(0, some * (panel_width - LINE)), like)
+                                           shift(weights, (xi + 1) * weight_point), later, LINE, like)
             for xi in range(36):
                 if column_sets > 1 and vanishes(taps, column_set, flipped, xi):
                     for i in range(tiles * panel_width):
@@ -496,8 +499,7 @@ def multiply_weight(begin, end, a, like):
                             to = xi * product_point + (one * set_rows + c) * pitch_run + panel * panel_width
                             multiply_block(some, wide, tiles, shift(points, xi * point), rows, col_a,
                                            shift(grad_points, xi * grad_point + panel * panel_width), col_b,
-                                           shift(products, to), pitch_run, block > begun,
-                                           shift(products, to + 8 * pitch_run), pitch_run, product_point, like)
+                                           shift(products, to), pitch_run, block > begun, products, rows, 0, like)
         # The slab is free now: gradients of 16 steps at a time, as (step, tap) rows of `pitch_run` filters.
         target = shift(out, ((split * groups + group) * filters + first_filter) * steps * all_taps)
         for c in range(0, steps, 16):
