@@ -6,6 +6,8 @@ environment variable FASTCONV_ISA names.
 
 import os
 
+import numpy as np
+
 from fastconv.backends import BackendUnavailable, engine, plan, threads
 from fastconv.backends.engine import Engine
 from fastconv.backends.few import FewChannels
@@ -35,7 +37,7 @@ def _instruction_set():
 
 
 def _run(kernel, count, args, dtype, work, most):
-    double = dtype.itemsize == 8
+    args, double = np.frombuffer(args, np.int64), dtype.itemsize == 8
     chunks = min(most, count)
     if chunks > 1 and work >= WORTH_SHARING:
         threads.share(lambda begin, end: _engine.run(kernel, begin, end, args, double), count, chunks)

@@ -69,29 +69,24 @@ def clear():
 
 
 class Workspace:
-    """Uninitialized elements, the first one aligned to a cache line.
+    """Uninitialized memory, the first byte of which is aligned to a cache line.
 
     Parameters
     ----------
     size : int
-        Elements.
-    dtype : dtype
+        Bytes.
     address : function
         Tells an array's address.
 
     Attributes
     ----------
     address : int
-    size : int
-    dtype : dtype
-    nbytes : int
     """
 
-    __slots__ = ("_bytes", "_piece", "address", "dtype", "nbytes", "size")
+    __slots__ = ("_bytes", "_piece", "address")
 
-    def __init__(self, size, dtype, address):
-        self.size, self.dtype, self.nbytes = size, dtype, size * dtype.itemsize
-        self._bytes = self.nbytes + LINE
+    def __init__(self, size, address):
+        self._bytes = size + LINE
         self._piece = _pool.take(self._bytes) if self._bytes >= LEAST else None
         if self._piece is None:
             self._piece = np.empty(self._bytes, np.uint8)

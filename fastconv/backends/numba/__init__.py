@@ -58,6 +58,7 @@ if jit.disabled():
 
 _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "multiply_pair": conv.multiply_pair,
             "multiply_weight": conv.multiply_weight,
+            "multiply_planes": pointwise.multiply_planes,
             "add_up": conv.add_up, "winograd_weights": winograd.transform_weights, "winograd": winograd.multiply,
             "winograd_gradient": winograd.multiply_weight, "sum_planes": winograd.sum_planes,
             "multiply_rows": rows.multiply_rows, "add_rows": rows.add_rows,
@@ -73,29 +74,30 @@ def _run(kernel, count, args, dtype, work, most):
 class _Planes(Engine):
     """With forms of its own for 1 x 1 kernels and for windows that hardly overlap."""
 
-    def conv_forward(self, x, w, bias, y, g):
+    def plan_conv_forward(self, p, g, x, w, bias, y):
         if pointwise.serves(g, y):
-            return pointwise.forward(x, w, bias, y, g)
-        super().conv_forward(x, w, bias, y, g)
+            return pointwise.forward(p, g, x, w, bias, y)
+        super().plan_conv_forward(p, g, x, w, bias, y)
 
-    def conv_backward_input(self, dy, w, dx, g):
+    def plan_conv_backward_input(self, p, g, dy, w, dx):
         if pointwise.serves(g, dx):
-            return pointwise.backward_input(dy, w, dx, g)
-        super().conv_backward_input(dy, w, dx, g)
+            return pointwise.backward_input(p, g, dy, w, dx)
+        super().plan_conv_backward_input(p, g, dy, w, dx)
 
-    def avg_pool_forward(self, x, y, g):
+    def plan_avg_pool_forward(self, p, g, x, y):
         if g.kernel == g.input and max(g.output) == 1 and not any(map(sum, g.padding)):
-            self._do("sum_planes", g.n * g.c, (x, y), (prod(g.input),), x.dtype, x.size)
-            y /= g.divisor or prod(g.kernel)
+            p.do("sum_planes", g.n * g.c, (x, y), (prod(g.input),), x.size)
+            p.then(lambda x, y: np.divide(y, g.divisor or prod(g.kernel), out=y))
         elif g.stride[2] > 2:
-            regions.avg_forward(x, y, g)
+            p.then(lambda x, y: regions.avg_forward(x, y, g))
         else:
-            super().avg_pool_forward(x, y, g)
+            super().plan_avg_pool_forward(p, g, x, y)
 
-    def avg_pool_backward(self, dy, dx, g):
+    def plan_avg_pool_backward(self, p, g, dy, dx):
         if g.stride[2:] != (2,) or g.kernel[2:] != (2,):
-            return regions.avg_backward(dy, dx, g)
-        super().avg_pool_backward(dy, dx, g)
+            p.then(lambda dy, dx: regions.avg_backward(dy, dx, g))
+        else:
+            super().plan_avg_pool_backward(p, g, dy, dx)
 
 
 class _Numba(_Planes, FewChannels):

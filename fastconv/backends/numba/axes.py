@@ -211,8 +211,8 @@ def resample(x, y, axes, fill):
     wide = axes[2].outputs > axes[2].size and lines > 1 and lines * axes[2].outputs <= WIDE
     parts = min(most, planes)
     space = (lines * axes[2].outputs if wide else x.shape[3]) + 16
-    work = Workspace(parts * space, x.dtype, address)
+    work = Workspace(parts * space * x.itemsize, address)
     tables = [(axis.start, axis.index, axis.weights(x.dtype)) for axis in axes]
-    args = (address(x), address(y), address(work), planes, parts, wide, space, *sizes,
+    args = (address(x), address(y), work.address, planes, parts, wide, space, *sizes,
             *(address(table) for axis in tables for table in axis), axes[2].taps, axes[2].disjoint, *axes[2].run)
     run(combine, parts, np.array(args, np.int64), x.dtype, most, 2 * (x.size + y.size))

@@ -333,7 +333,7 @@ def multiply_weight(begin, end, a, like):
     image_stride, group_stride = a[9], a[10]
     stride_o, stride_p, stride_q = a[11], a[12], a[13]
     all_rows, columns, panel_blocks, panel_width, splits = a[14], a[15], a[16], a[17], a[18]
-    row_blocks, chunk, block_rows = a[19], a[20], a[21]
+    row_blocks, chunk, block_rows, turned = a[19], a[20], a[21], a[22] != 0
     length = depth * height * width
     steps = images * length
     size = lanes(like)
@@ -375,6 +375,12 @@ def multiply_weight(begin, end, a, like):
             multiply_block(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start, source,
                            row, 0, like)
 
+        if turned:
+            for i in range(rows):
+                target = shift(out, (split * all_rows + first + i) * columns + column)
+                for j in range(wide):
+                    target[j] = c[i * panel_width + j]
+            continue
         target = shift(out, ((split * groups + group) * columns + column) * all_rows + first)
         nothing = pointer(0, like)
         for i in range(0, rows, size):

@@ -23,7 +23,7 @@ from fastconv.backends import threads
 WORTH_SHARING = 20_000
 
 INTS = types.CPointer(types.int64)
-DRIVER = types.void(types.int64, types.int64, types.int64, types.Array(types.int64, 1, "C"))
+DRIVER = types.void(types.int64, types.int64, types.int64, types.int64)
 OPTIONS = {"error_model": "numpy"}
 
 
@@ -159,14 +159,13 @@ def _call(typingctx, address, begin, end, args):
 
 @numba.njit(DRIVER, cache=CACHE, nogil=True)
 def _serial(address, begin, end, args):
-    _call(address, begin, end, args.ctypes.data)
+    _call(address, begin, end, args)
 
 
 @numba.njit(DRIVER, cache=CACHE, nogil=True, parallel=True)
 def _parallel(address, count, chunks, args):
-    data = args.ctypes.data
     for chunk in numba.prange(chunks):
-        _call(address, chunk * count // chunks, (chunk + 1) * count // chunks, data)
+        _call(address, chunk * count // chunks, (chunk + 1) * count // chunks, args)
 
 
 # One Python thread at a time drives Numba's threads; a second one that calls meanwhile works alone. Numba's
@@ -181,7 +180,7 @@ def run(kernel, count, args, dtype, most, work=WORTH_SHARING):
     ----------
     kernel : RangeKernel
     count : int
-    args : ndarray of int64
+    args : bytes, or ndarray of int64
         The kernel's arguments; the arrays whose addresses it holds must stay alive until the return.
     dtype : dtype
     most : int
@@ -189,19 +188,19 @@ def run(kernel, count, args, dtype, most, work=WORTH_SHARING):
     work : int
         Estimate of the nanoseconds that it takes one thread.
     """
-    address = kernel.address(dtype)
+    code, data = kernel.address(dtype), id(args) + BYTES if type(args) is bytes else address(args)
     chunks = min(most, count)
     if chunks > 1 and work >= WORTH_SHARING and _driving.acquire(blocking=False):
         try:
             if threads.forked():
                 # GNU OpenMP kills a forked child that enters a parallel region.
-                threads.share(lambda begin, end: _serial(address, begin, end, args), count, chunks)
+                threads.share(lambda begin, end: _serial(code, begin, end, data), count, chunks)
             else:
-                _parallel(address, count, chunks, args)
+                _parallel(code, count, chunks, data)
         finally:
             _driving.release()
     else:
-        _serial(address, 0, count, args)
+        _serial(code, 0, count, data)
 
 
 def _after_fork_in_child():
@@ -216,6 +215,8 @@ if hasattr(os, "register_at_fork"):
 # An object's id is its address in CPython. It begins with what all objects begin with; in NumPy's array, in all of its
 # versions, the address of the elements comes next.
 HEAD = object.__basicsize__
+# Those of bytes follow all else, and end with a zero that their size counts.
+BYTES = bytes.__basicsize__ - 1
 
 
 @intrinsic
@@ -234,14 +235,14 @@ def _first(number):
 
 
 def address(array):
-    """Address of the first element of an array, a Workspace or a Table, or 0 for None.
+    """Address of the first element of an array, or 0 for None.
 
     Compiled code tells it in 0.1 us, ``__array_interface__`` in 0.9: a call asks up to 7 times. Given the array itself,
     that code would be compiled anew for each number of axes, each type, and for read-only arrays.
     """
     if array is None:
         return 0
-    return _first(id(array)) if type(array) is np.ndarray else array.address
+    return _first(id(array))
 
 
 def disabled():

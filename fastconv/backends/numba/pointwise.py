@@ -6,18 +6,16 @@ product where there are few input channels.
 
 from math import prod
 
-import numpy as np
-
 from fastconv.backends import plan, plan_rows
 from fastconv.backends.engine import past
 from fastconv.backends.numba.conv import BLOCK, OFFSETS, multiply_block
-from fastconv.backends.numba.jit import address, ints, pointer, range_kernel, run, shift, stack
+from fastconv.backends.numba.isa import VECTOR_BYTES
+from fastconv.backends.numba.jit import ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import copy
 from fastconv.backends.numba.stream import drain, stream
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.numba.vector import number
 from fastconv.backends.plan import ROWS, STEPS
-from fastconv.backends.threads import get_num_threads
 
 PANEL = STEPS * 64
 TOGETHER = 24  # rows that are stored at a time, whole tiles of 6 and of 8: stores go on while the next ones are summed
@@ -90,27 +88,27 @@ def multiply_planes(begin, end, a, like):
 def serves(g, out):
     """Whether `g` is such a convolution, on planes so large that moving them outweighs the product.
 
-    64 to 256 channels of 8 x 56 x 56 take 8.9 ms on Zen 4 in place of 14.3 with vectors along the rows, and 11.0 back
+    64 to 256 channels of 8 x 56 x 56 take 8.9 ms on Zen 4 in place of 14.3 with vectors along the rows, and 8.4 back
     in place of 10.6; 8 to 64 channels 0.7 in place of 1.1, but 8 to 16 channels 0.13 in place of 0.10.
     """
     least = 3 if out.size > plan_rows.NEAR else 32
     return plan.pointwise(g) and prod(g.input) >= 512 and min(g.c, g.k) >= least * g.groups
 
 
-def forward(x, w, bias, y, g):
+def forward(p, g, x, w, bias, y):
+    """Add the step to a Program."""
     channels, filters = g.c // g.groups, g.k // g.groups
-    _run(x, w, bias, y, g, channels, filters, channels, 1)
+    _multiply(p, g, x, w, bias, y, channels, filters, channels, 1)
 
 
-def backward_input(dy, w, dx, g):
+def backward_input(p, g, dy, w, dx):
+    """Add the step to a Program."""
     channels, filters = g.c // g.groups, g.k // g.groups
-    _run(dy, w, None, dx, g, filters, channels, 1, channels)
+    _multiply(p, g, dy, w, None, dx, filters, channels, 1, channels)
 
 
-def _run(source, w, bias, out, g, steps, rows, row_stride, step_stride):
-    plane = prod(g.input)
-    width = PANEL // STEPS * 4 // out.itemsize
-    run(multiply_planes, g.n * g.groups * -(-plane // width),
-        np.array([address(source), address(w), address(bias), address(out), g.groups, steps, rows, plane, rows * steps,
-                  row_stride, step_stride, plan.piece(steps), past(out)], np.int64),
-        out.dtype, get_num_threads(), g.multiply_adds // 50)
+def _multiply(p, g, source, w, bias, out, steps, rows, row_stride, step_stride):
+    plane, width = prod(g.input), 4 * VECTOR_BYTES // p.dtype.itemsize
+    p.do("multiply_planes", g.n * g.groups * -(-plane // width), (source, w, bias, out),
+         (g.groups, steps, rows, plane, rows * steps, row_stride, step_stride, plan.piece(steps), past(p, out)),
+         g.multiply_adds // 50)

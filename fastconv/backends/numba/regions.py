@@ -233,8 +233,8 @@ def adaptive_max(x, y, indices, regions):
     """
     most = get_num_threads()
     parts, width = min(most, len(x)), x.shape[3]
-    values, places = Workspace(parts * width, x.dtype, address), Workspace(parts * width, np.dtype(np.int64), address)
-    args = (address(x), address(y), address(indices), address(values), address(places), len(x), parts, *x.shape[1:],
+    values, places = (Workspace(parts * width * size, address) for size in (x.itemsize, 8))
+    args = (address(x), address(y), address(indices), values.address, places.address, len(x), parts, *x.shape[1:],
             *y.shape[1:], *(address(table) for along in regions for table in along[:2]))
     run(largest, parts, np.array(args, np.int64), x.dtype, most, x.size)
 
@@ -252,9 +252,9 @@ def adaptive_avg_backward(dy, dx, regions, window=(0, 0, 0)):
 def _run(kernel, source, out, x, y, regions, rows, work, *more):
     most = get_num_threads()
     parts = min(most, len(x))
-    space = Workspace(parts * (x.shape[3] + (rows - 1) * y.shape[3]), x.dtype, address)
+    space = Workspace(parts * (x.shape[3] + (rows - 1) * y.shape[3]) * x.itemsize, address)
     tables = [table for first, last, count in regions for table in (first, last, count.astype(x.dtype))]
-    args = (address(source), address(out), address(space), len(x), parts, *x.shape[1:], *y.shape[1:],
+    args = (address(source), address(out), space.address, len(x), parts, *x.shape[1:], *y.shape[1:],
             *map(address, tables), *more)
     run(kernel, parts, np.array(args, np.int64), x.dtype, most, work)
 
