@@ -68,8 +68,9 @@ def test_planes(engine, name):
     x_shape, w_shape, *options, is_apart = PLANES[name]
     g = geometry.conv("conv2d", x_shape, w_shape, *options)
     planners = (plan_winograd.forward, plan_winograd.backward_input, plan_winograd.backward_weight)
-    assert (plan_winograd.apart(g, 64) is not None) == is_apart
-    assert is_apart or all(planner(g, 64) for planner in planners)
+    apart = plan_winograd.apart(g)
+    assert (apart is not None) == is_apart
+    assert all(planner(apart.inner, 64, taps=apart.taps) if is_apart else planner(g, 64) for planner in planners)
     rng = np.random.default_rng(7)
     x, w, b = (rng.standard_normal(shape, np.float32) for shape in (x_shape, w_shape, w_shape[:1]))
     leaves = [torch.from_numpy(a).double().requires_grad_() for a in (x, w, b)]

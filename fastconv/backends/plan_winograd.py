@@ -39,6 +39,11 @@ class Blocks:
     def most(self):
         return self.together * self.rows * self.columns
 
+    @property
+    def whole(self):
+        """Whether a block has all tiles of an image."""
+        return (self.rows, self.columns) == self.tiles
+
 
 def _blocks(images, height, width, channels, tile):
     """Blocks for points of so many channels, those of the products included; a tile is `tile` positions wide."""
@@ -133,7 +138,7 @@ class Winograd:
     """A convolution of (N, groups * channels, D, H, W) volumes by T x R x R kernels: forward pass or input gradient.
 
     `images` counts the slices of the results. The channels, or of the input gradient the filters, are those of all
-    phases, one phase after the other.
+    phases, one phase after the other. `adjoint`, its tiles are those of dy, and what they make of dx overlaps.
     """
 
     images: int
@@ -148,6 +153,7 @@ class Winograd:
     panels: Panels
     blocks: Blocks
     taps: Taps
+    adjoint: bool = False
 
     @property
     def kernel(self):
@@ -169,6 +175,11 @@ class Winograd:
             return 1, _separate_columns(self.taps.phases, self.filters, self.panels.width)
         return _separate(self.taps.phases, self.channels), 1
 
+    @property
+    def turned(self):
+        """Whether the kernel's taps come last to first."""
+        return self.flipped and not self.adjoint
+
     @cached_property
     def each(self):
         """Steps of the first of these, and panels of the second."""
@@ -187,7 +198,8 @@ class Winograd:
         slab = _up((tile * b.rows + beyond) * (tile * b.columns + beyond) * 16 + 256)
         points = slab + _up(36 * self.point)
         products = points + _up(36 * self.product_point)
-        outputs = products + _up((tile * tile * b.columns + 16) * width)
+        rows = 6 * (tile * b.columns + beyond + self.output[1]) if self.adjoint else tile * tile * b.columns
+        outputs = products + _up((rows + 16) * width)
         return slab, points, products, outputs, outputs + (_up(36 * self.weight_point) if self.fused else 0)
 
     @cached_property
@@ -251,7 +263,7 @@ class Winograd:
             to_phase, to_block = self.panels.blocks * 36 * self.weight_point, 36 * self.weight_point
         else:  # a phase's columns do
             to_phase, to_block = self.panels.columns, 36 * self.weight_point
-        return (steps, self.panels.width, self.flipped, self.weight_point, self.panels.blocks, to_phase, to_block,
+        return (steps, self.panels.width, self.turned, self.weight_point, self.panels.blocks, to_phase, to_block,
                 self.panel_count * 36 * self.weight_point, *self.taps.args)
 
     @property
@@ -268,7 +280,8 @@ class Winograd:
         return (self.images, self.groups, self.channels, self.filters, *self.size, *self.padding, *self.output,
                 *b.tiles, b.rows, b.columns, b.together, self.panels.width, run, self.pitch, self.point,
                 self.product_point, self.chunk, slab, points, products, size, parts, self.items(run), self.weight_point,
-                self.fused, self.flipped, outputs, *self.depth.args, *self.taps.args, *self.sets, *self.each)
+                self.fused, self.turned, outputs, *self.depth.args, *self.taps.args, *self.sets, *self.each,
+                self.adjoint)
 
 
 @dataclass(frozen=True)
@@ -365,10 +378,11 @@ def _fits(g, kernels):
             and g.dilation[1:] == (1, 1))
 
 
-def _pays(images, groups, channels, filters, depth, taps, output, width=0):
+def _pays(images, groups, channels, filters, depth, taps, output, width=0, again=1):
     """Whether it is the faster way, by cycles counted for 16-lane vectors; `depth` is the kernel's.
 
-    The phases are those of the channels or, given the `width` of a panel, of the filters.
+    The phases are those of the channels or, given the `width` of a panel, of the filters. Channels are transformed
+    `again` times.
 
     A transform of a tile costs about as much as 200 multiply-adds of a vector for every 16 channels, turning the
     planes included; the weights' costs 150 for every 16 of their channel pairs.
@@ -376,10 +390,10 @@ def _pays(images, groups, channels, filters, depth, taps, output, width=0):
     phases = taps.phases
     separate = (_separate_columns(phases, filters, width) if width else _separate(phases, channels)) > 1
     columns = phases * _up(filters // phases) if width and separate else _up(filters)
-    tiles = images * prod(-(-size // (7 - taps.kernel)) for size in output)
+    tiles = images * _tiles(output, taps)
     direct = images * prod(output) * channels * depth * columns * prod(taps.size) / phases / 32
     products = taps.products(separate) / phases * channels * depth * columns / 32
-    winograd = tiles * (products + 250 * (depth * _up(channels) + _up(filters)) / 16)
+    winograd = tiles * (products + 250 * (again * depth * _up(channels) + _up(filters)) / 16)
     weights = 150 * channels * depth * _up(filters) / 16
     needed = STRIDED if phases > 1 else 1.15
     return (min(channels, filters) >= (8 if phases > 1 else 16)
@@ -425,15 +439,11 @@ class Apart:
 
 
 @lru_cache(maxsize=512)
-def apart(g, width, kernels=KERNELS):
-    """The Apart of a dilated or strided convolution, or None where the direct product serves better."""
+def apart(g):
+    """The Apart of a dilated or strided convolution, or None."""
     if g.kernel[0] > 1 or g.input[0] > 1 or g.output[0] > 1:
         return None
-    found = _undilated(g) if g.stride[1:] == (1, 1) else _unstrided(g)
-    if found is None or any(planner(found.inner, width, kernels, found.taps) is None
-                            for planner in (forward, backward_input, backward_weight)):
-        return None
-    return found
+    return _undilated(g) if g.stride[1:] == (1, 1) else _unstrided(g)
 
 
 def _inner_size(g, step, kernel, before, padding, output):
@@ -493,31 +503,52 @@ def forward(g, width, kernels=KERNELS, taps=None):
 def backward_input(g, width, kernels=KERNELS, taps=None):
     """The Winograd of the input gradient: a convolution of dy with the flipped kernel; or None."""
     channels, filters, images, taps = g.c // g.groups, g.k // g.groups, g.n * g.input[0], taps or _taps(g)
-    padding = (g.kernel[1] - 1 - g.padding[1][0], g.kernel[2] - 1 - g.padding[2][0])
-    if (not _fits(g, kernels) or g.stride[0] > 1 or min(padding) < 0
-            or not _pays(images, g.groups, filters, channels, g.kernel[0], taps, g.input[1:], width)):
+    if not _fits(g, kernels) or g.stride[0] > 1:
         return None
     columns, steps = channels // taps.phases, g.kernel[0] * prod(taps.size)
     panels = Panels(g.groups, columns, filters, steps, filters * columns * steps, columns * steps, steps, width)
     front = (g.kernel[0] - 1) * g.dilation[0] - g.padding[0][0]
     depth = Depth(g.kernel[0], g.output[0], g.input[0], front, 1, g.dilation[0], reverse=True)
-    return _build(images, g.groups, filters, channels, depth, g.output[1:], padding, g.input[1:], True, panels, taps)
+
+    def build(padding, tiled, adjoint):
+        if min(padding) < 0 or not _pays(images, g.groups, filters, channels, g.kernel[0], taps, tiled, width):
+            return None
+        return _build(images, g.groups, filters, channels, depth, g.output[1:], padding, g.input[1:], True, panels, taps,
+                      tiled, adjoint)
+
+    if g.kernel[0] == 1 and not any(g.padding[0]) and _tiles(g.output[1:], taps) < _tiles(g.input[1:], taps):
+        padding = g.padding[1][0], g.padding[2][0]
+        form = build(padding, g.output[1:], adjoint=True)
+        # What the tiles of one block add to is no other's, and they reach all there is.
+        if form is not None and form.blocks.whole and all(
+                (7 - form.kernel) * n + form.kernel - 1 >= p + i
+                for n, p, i in zip(form.blocks.tiles, padding, g.input[1:], strict=True)):
+            return form
+    return build((g.kernel[1] - 1 - g.padding[1][0], g.kernel[2] - 1 - g.padding[2][0]), g.input[1:], adjoint=False)
 
 
-def _build(images, groups, channels, filters, depth, size, padding, output, flipped, panels, taps):
-    blocks = _blocks(images, *output, depth.taps * _up(channels) + panels.width, 7 - taps.kernel)
-    return Winograd(images, groups, channels, filters, depth, size, padding, output, flipped, panels, blocks, taps)
+def _tiles(size, taps):
+    return prod(-(-n // (7 - taps.kernel)) for n in size)
+
+
+def _build(images, groups, channels, filters, depth, size, padding, output, flipped, panels, taps, tiled=None,
+           adjoint=False):
+    """The tiles are those of a map of `tiled` positions, if not of the output."""
+    blocks = _blocks(images, *(tiled or output), depth.taps * _up(channels) + panels.width, 7 - taps.kernel)
+    return Winograd(images, groups, channels, filters, depth, size, padding, output, flipped, panels, blocks, taps,
+                    adjoint)
 
 
 @lru_cache(maxsize=512)
 def backward_weight(g, width, kernels=KERNELS, taps=None):
     """The Winograd of the weight gradient, or None."""
     channels, filters, images, taps = g.c // g.groups, g.k // g.groups, g.n * g.output[0], taps or _taps(g)
-    if not _fits(g, kernels) or not _pays(images, g.groups, channels, filters, g.kernel[0], taps, g.output[1:]):
-        return None
-    blocks = _blocks(images, *g.output[1:], g.kernel[0] * _up(channels) + _up(filters), 7 - g.kernel[1])
     panel_blocks = -(-filters // width)
     run = max(1, min(panel_blocks, PRODUCTS // (36 * 4 * _up(channels * g.kernel[0]) * width)))
+    if not _fits(g, kernels) or not _pays(images, g.groups, channels, filters, g.kernel[0], taps, g.output[1:],
+                                          again=-(-panel_blocks // run)):
+        return None
+    blocks = _blocks(images, *g.output[1:], g.kernel[0] * _up(channels) + _up(filters), 7 - g.kernel[1])
     single = g.groups * -(-panel_blocks // run)
     splits = max(1, min(-(-ITEMS // single), blocks.count // 2))
     return WinogradWeight(images, g.groups, channels, filters, _depth(g), g.input[1:],

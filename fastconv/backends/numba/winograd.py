@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba.conv import multiply_block, offset
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
-from fastconv.backends.numba.lines import sum_of
+from fastconv.backends.numba.lines import copy, sum_of
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import Vectors, lanes, transpose
 
@@ -41,6 +41,7 @@ P2, Q2 = P * P, Q * Q
 INPUT = 0
 SPREAD_2, SPREAD_3, SPREAD_4, SPREAD_5 = 2, 3, 4, 5
 GATHER_2, GATHER_3, GATHER_4, GATHER_5 = 12, 13, 14, 15
+SCATTER = 20  # of the points back to the input, to which it is added
 
 
 class _Lines:
@@ -68,6 +69,21 @@ class _Lines:
                 self.times(P, odd_p, even_p), self.times(-P, odd_p, even_p),
                 self.times(Q, odd_q, even_q), self.times(-Q, odd_q, even_q),
                 self.times(P2 * Q2, d[1], self.times(-(P2 + Q2), d[3], d[5]))]
+
+    def scatter(self, m):
+        """B D m: 6 to 6, the adjoint of `input`, where D takes out what `spread` has scaled once too often."""
+        of_p, of_q = 2 * P2 * (P2 - Q2), 2 * Q2 * (Q2 - P2)
+        sum_p, sum_q = self.add(m[1], m[2]), self.add(m[3], m[4])
+        less_p, less_q = self.subtract(m[1], m[2]), self.subtract(m[3], m[4])
+
+        def total(first, on_p, p, on_q, q):
+            return self.times(on_p * of_p, p, self.times(on_q * of_q, q, first))
+
+        both = P2 * Q2
+        return [self.times(both * both, m[0]), total(self.times(both, m[5]), -P * Q2, less_p, -Q * P2, less_q),
+                total(self.times(-(P2 + Q2) * both, m[0]), -Q2, sum_p, -P2, sum_q),
+                total(self.times(-(P2 + Q2), m[5]), P, less_p, Q, less_q),
+                total(self.times(both, m[0]), 1, sum_p, 1, sum_q), m[5]]
 
     def spread(self, g):
         """G g: 2 to 5 elements to 6, the values at the points of the polynomial that has them as coefficients."""
@@ -114,6 +130,8 @@ def transform(typingctx, kind, source, row, column, target, row_out, column_out)
         def line(values):
             if kind_ == INPUT:
                 return lines.input(values)
+            if kind_ == SCATTER:
+                return lines.scatter(values)
             return lines.spread(values) if kind_ < GATHER_2 else lines.gather(values, kind_ - 10)
 
         def at(base, i, j, row, column):
@@ -123,7 +141,8 @@ def transform(typingctx, kind, source, row, column, target, row_out, column_out)
         columns = [line([v.load(at(source, i, j, row, column)) for i in range(size)]) for j in range(size)]
         for i in range(len(columns[0])):
             for j, value in enumerate(line([columns[c][i] for c in range(size)])):
-                v.store(value, at(target, i, j, row_out, column_out))
+                place = at(target, i, j, row_out, column_out)
+                v.store(builder.fadd(v.load(place), value) if kind_ == SCATTER else value, place)
         return context.get_dummy_value()
 
     integer = types.int64
@@ -318,6 +337,40 @@ def spread_volume(source, room, channels, depth, first, taps, step, between, hei
             clear(shift(target, t * each), point, pitch, tile_rows * tile_columns, each)
 
 
+@helper
+def overlap(tile, kernel, products, product_point, panel_width, wide, rows, columns, top, left, outputs, target, height,
+            width, plane, past, like):
+    """Carry an image's products back to the input: what 6 x 6 positions of its tiles make, `tile` apart, is added up.
+
+    Of a row of tiles the first `tile` rows are then done; the others are the first ones of the next row's.
+    """
+    size, nothing = lanes(like), pointer(0, like)
+    line = (tile * columns + kernel - 1) * panel_width
+    done = shift(outputs, 6 * line)
+    for j in range(6 * line):
+        outputs[j] = 0
+    for i in range(rows):
+        for j in range(columns):
+            for k in range(0, wide, size):
+                transform(SCATTER, shift(products, (i * columns + j) * panel_width + k), 6 * product_point,
+                          product_point, shift(outputs, tile * j * panel_width + k), line, panel_width)
+        first = max(0, top - tile * i)
+        last = min(6 if i == rows - 1 else tile, height + top - tile * i)
+        for r in range(first, last):
+            copy(shift(outputs, r * line + left * panel_width), shift(done, (r - first) * width * panel_width),
+                 width * panel_width)
+        length, p = (last - first) * width, tile * i + first - top
+        for next_ in range(0, length, size):
+            j = min(next_, max(0, length - size))
+            for k in range(0, wide, size):
+                transpose(shift(done, j * panel_width + k), panel_width, size, min(size, wide - k),
+                          shift(target, k * plane + p * width + j), plane, min(size, length - j), nothing, past)
+        for j in range((kernel - 1) * line):
+            outputs[j] = outputs[tile * line + j]
+        for j in range((kernel - 1) * line, 6 * line):
+            outputs[j] = 0
+
+
 @range_kernel
 def multiply(begin, end, a, like):
     """A work item is a block of tiles (part of an image, or several whole images) and a run of panels of a group.
@@ -334,7 +387,8 @@ def multiply(begin, end, a, like):
     outputs_at, work_size, parts, count, weight_point = a[30], a[31], a[32], a[33], a[34]
     fused, flipped, own_at = a[35] != 0, a[36] != 0, a[37]
     slices, depth, out_depth, front, stride_d, step_d = a[38], a[39], a[40], a[41], a[42], a[43]
-    taps, sets, column_sets, steps, set_panels, past = shift(a, 44), a[49], a[50], a[51], a[52], a[53] != 0
+    taps, sets, column_sets, steps, set_panels = shift(a, 44), a[49], a[50], a[51], a[52]
+    adjoint, past = a[53] != 0, a[54] != 0
     kernel, all_taps = taps[0], taps[1] * taps[2]
     tile, phases = 7 - kernel, taps[3] * taps[4]
     # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
@@ -363,9 +417,15 @@ def multiply(begin, end, a, like):
         for n in range(here):
             volume, o = (image + n) // out_depth, (image + n) % out_depth
             start = (volume * groups + group) * channels * depth * plane
-            spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, slices, step_d,
-                          tile, height, width, tile * tile_h - top, tile * tile_w - left, rows, columns, slab,
-                          shift(points, n * rows * columns * pitch), point, pitch, like)
+            target = shift(points, n * rows * columns * pitch)
+            if adjoint:
+                start += o * plane
+                spread(tile, tile, shift(source, start), size_in - start, depth * plane, channels, height, width, 0, 0,
+                       rows, columns, slab, target, point, pitch, like)
+            else:
+                spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, slices,
+                              step_d, tile, height, width, tile * tile_h - top, tile * tile_w - left, rows, columns,
+                              slab, target, point, pitch, like)
         for i in range(tiles):
             row[i] = i * pitch
         for i in range(tiles, tiles + 16):
@@ -406,6 +466,11 @@ def multiply(begin, end, a, like):
             for n in range(here):
                 volume, o = (image + n) // out_depth, (image + n) % out_depth
                 target = shift(out, (((volume * groups + group) * filters + column) * out_depth + o) * out_plane)
+                if adjoint:
+                    overlap(tile, kernel, shift(products, n * rows * columns * panel_width), product_point, panel_width,
+                            wide, rows, columns, top, left, outputs, target, out_height, out_width,
+                            out_depth * out_plane, past, like)
+                    continue
                 for i in range(rows):
                     # From right to left: what the last tile has beyond the row, the first one of the next overwrites.
                     for j in range(columns - 1, -1, -1):
