@@ -141,13 +141,15 @@ def size(op, name, value):
 def indices(op, name, x, limit, what="the size of an input map", wait=True):
     """`x` as an int64 array, refused unless all its elements are at least 0 and below `limit`, which is `what`.
 
-    Without `wait`, those in device memory are not looked at, as the host would have to wait for them.
+    They are not looked at if `limit` is None; nor, without `wait`, in device memory, as the host would have to wait.
     """
     if type(x) is not np.ndarray:
         x = _ndarray(op, name, x)
     if memory.dtype_of(x) != np.int64:
         raise TypeError(f"{op}: {name} must be int64, as max pooling returns them, got {x.dtype}")
     x = contiguous(x)
+    if limit is None:
+        return x
     if type(x) is np.ndarray:
         # Seen as unsigned a negative number is a huge one, so that a single pass finds both ends.
         beyond = x.size and x.view(np.uint64).max() >= limit

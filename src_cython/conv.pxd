@@ -224,7 +224,7 @@ cdef inline void multiply_weight(Py_ssize_t begin, Py_ssize_t end, const int64_t
     cdef Py_ssize_t images = a[4], groups = a[5], depth = a[6], height = a[7], width = a[8]
     cdef Py_ssize_t image_stride = a[9], group_stride = a[10], stride_o = a[11], stride_p = a[12], stride_q = a[13]
     cdef Py_ssize_t all_rows = a[14], columns = a[15], panel_blocks = a[16], panel_width = a[17], splits = a[18]
-    cdef Py_ssize_t row_blocks = a[19], chunk = a[20], block_rows = a[21]
+    cdef Py_ssize_t row_blocks = a[19], chunk = a[20], block_rows = a[21], turned = a[22]
     cdef Py_ssize_t length = depth * height * width
     cdef Py_ssize_t steps = images * length
     cdef Py_ssize_t item, part, block, group, split, first, rows, column, wide, start, stop, here, i, n, o, p, q, t
@@ -270,6 +270,11 @@ cdef inline void multiply_weight(Py_ssize_t begin, Py_ssize_t end, const int64_t
             multiply_tiles(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start)
             t += chunk
 
+        if turned:
+            for i in range(rows):
+                memcpy(out + (split * all_rows + first + i) * columns + column, c + i * panel_width,
+                       wide * sizeof(floating))
+            continue
         transpose(rows, wide, <const floating*>c, panel_width,
                   out + ((split * groups + group) * columns + column) * all_rows + first, all_rows,
                   <const floating*>NULL)

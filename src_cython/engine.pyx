@@ -23,8 +23,8 @@ cdef extern from *:
 
 CYTHON = ".".join(str(CYTHON_HEX_VERSION >> shift & 255) for shift in (24, 16, 8))
 # {kernel: number of its arguments}, in the order in which `dispatch` counts kernels.
-ARGUMENTS = {"pad": 12, "pack": 11, "multiply": 7, "multiply_weight": 22, "add_up": 4, "im2col": 20, "col2im": 20,
-             "max_forward": 22, "max_backward": 9, "avg_forward": 23, "avg_backward": 22,
+ARGUMENTS = {"pad": 12, "pack": 11, "multiply": 7, "multiply_weight": 23, "add_up": 4, "im2col": 20, "col2im": 20,
+             "max_forward": 22, "max_backward": 10, "avg_forward": 23, "avg_backward": 22,
              "winograd_weights": 7, "winograd": 46, "winograd_gradient": 40, "sum_planes": 3,
              "split": 13, "join": 13, "multiply_rows": 61, "add_rows": 52}
 # As of `fastconv.backends.engine`, which counts the changes of the arguments.

@@ -121,6 +121,7 @@ def extra(name, x):
         adaptive_max(x, y, indices or None, regions)
         max_unpool(x, indices, y)                       max_unpool_backward(dy, indices, dx)
         pixel_shuffle(small, large, factor, back)
+        max_pool_backward_checked(dy, indices, dx, g)   of the contract's arrays; whether all indices lie in their maps
     """
     return getattr(current(), name, None) if type(x) is np.ndarray and x.size else None
 

@@ -28,16 +28,18 @@ add_rows             x, dy, dw, db or 0, scratch, taps, chunks,                 
                      `plan_rows.Dots.args`                                            the sum
 im2col, col2im       the input, the result, `_window`                                 a plane
 max_forward          x, y, indices or 0, taps, `_window`                              a plane
-max_backward         dy, indices, dx, sizes of a map of dx, of dy                     a plane
+max_backward         dy, indices, dx, outside or 0, sizes of a map of dx, of dy       a plane
 avg_forward          x, y, taps, `_average`                                           a plane
 avg_backward         dy, dx, `_average`                                               a plane
 ===================  ===============================================================  ================================
 
-`past` says that the result is too large for the caches, and that stores which go past them are faster: see `PAST`.
+`outside` becomes 1 where an index lies outside of its map, whose plane is then left out. `past` says that the result is too large for the caches, and that stores which go past them are faster: see `PAST`.
 """
 
 from functools import lru_cache
 from math import prod
+
+import numpy as np
 
 from fastconv.backends import plan, plan_winograd, precision, threads
 from fastconv.backends.program import Program
@@ -106,7 +108,13 @@ class Engine:
         self._program("max_pool_forward", x, g)(x, y, indices)
 
     def max_pool_backward(self, dy, indices, dx, g):
-        self._program("max_pool_backward", dy, g)(dy, indices, dx)
+        self._program("max_pool_backward", dy, g)(dy, indices, dx, None)
+
+    def max_pool_backward_checked(self, dy, indices, dx, g):
+        """`max_pool_backward` for any `indices`; whether they all lie in their maps, without which `dx` is nothing."""
+        outside = np.zeros(1, np.int64)
+        self._program("max_pool_backward", dy, g)(dy, indices, dx, outside)
+        return not outside[0]
 
     def avg_pool_forward(self, x, y, g):
         self._program("avg_pool_forward", x, g)(x, y)
@@ -123,7 +131,7 @@ class Engine:
         x, w, y, cols = prod(g.x_shape), prod(g.w_shape), prod(g.y_shape), prod(g.cols_shape)
         sizes = {"conv_forward": (x, w, g.k, y), "conv_backward_input": (y, w, x),
                  "conv_backward_weight": (x, y, w, g.k), "im2col": (x, cols), "col2im": (cols, x),
-                 "max_pool_forward": (x, y, y), "max_pool_backward": (y, y, x), "avg_pool_forward": (x, y),
+                 "max_pool_forward": (x, y, y), "max_pool_backward": (y, y, x, 1), "avg_pool_forward": (x, y),
                  "avg_pool_backward": (y, x)}[function]
         p = Program(self, dtype, most, sizes)
         p.exact = level == "highest"
@@ -182,8 +190,8 @@ class Engine:
     def plan_max_pool_forward(self, p, g, x, y, indices):
         p.do("max_forward", g.n * g.c, (x, y, indices, plan.taps(g)), _window(g), y.size * prod(g.kernel))
 
-    def plan_max_pool_backward(self, p, g, dy, indices, dx):
-        p.do("max_backward", g.n * g.c, (dy, indices, dx), (*g.input, *g.output), dx.size + dy.size)
+    def plan_max_pool_backward(self, p, g, dy, indices, dx, outside):
+        p.do("max_backward", g.n * g.c, (dy, indices, dx, outside), (*g.input, *g.output), dx.size + dy.size)
 
     def plan_avg_pool_forward(self, p, g, x, y):
         p.do("avg_forward", g.n * g.c, (x, y, plan.taps(g)), _average(g), y.size * prod(g.kernel))

