@@ -27,15 +27,14 @@ def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, str
 
     Every element of their rows is written, but for the last one where `width` is odd; and up to two vectors beyond the
     last row. Up to a vector of `dy` and `indices` is read beyond the last. A row's last vector comes first: what it
-    writes beyond the upper row lies at the beginning of the lower one. Returns whether `indices` lie in such windows;
-    if not, what is written does not mean anything.
+    writes beyond the upper row lies at the beginning of the lower one. Returns whether `indices`, whatever they are, lie
+    in such windows; if not, what is written does not mean anything.
 
     Parameters
     ----------
     dy, dx : pointer
         The map's.
     indices : pointer to int64
-        Below 2**31.
     width, outputs : int64
         Elements of a row of the map, and windows in it.
     lines : int64
@@ -61,10 +60,14 @@ def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, str
         beyond = builder.icmp_signed(">=", w.numbers(range(v.lanes)),
                                      w.splat(builder.trunc(builder.sub(outputs, last), LANE)))
 
-        def write(q, out, upper, windows):
-            """The vector of windows `q` of a row to `upper`; returns which lanes have their maximum there."""
+        def write(q, out, upper, windows, bits):
+            """The vector of windows `q` of a row to `upper`; returns which lanes have their maximum there.
+
+            They are compared as numbers of 32 bits; `bits` collects those of all indices.
+            """
             source = builder.bitcast(v.at(v.at(indices, out), q), kind.as_pointer())
-            offsets = builder.sub(builder.trunc(builder.load(source, align=8), columns.type), windows)
+            places = builder.load(source, align=8)
+            offsets = builder.sub(builder.trunc(places, columns.type), windows)
             # As a sum that begins with 0: of -0.0 that is 0.0.
             value = builder.fadd(v.load(v.at(v.at(dy, out), q)), v.zero)
             known = None
@@ -77,22 +80,24 @@ def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, str
                     known = here if known is None else builder.or_(known, here)
                     sides.append(builder.select(here, value, v.zero))
                 _store_pairs(v, *sides, place)
-            return known
+            return known, builder.or_(bits, places)
 
         whole = ir.Constant(beyond.type, [1] * v.lanes)
-        line = Loop(builder, "lines", lines, 1, [columns, whole])
-        windows, known = line.values
+        line = Loop(builder, "lines", lines, 1, [columns, whole, ir.Constant(kind, [0] * v.lanes)])
+        windows, known, bits = line.values
         out, target = builder.mul(line.index, outputs), v.at(dx, builder.mul(line.index, down))
         upper = buffer if stream else target
         ending = builder.add(windows, w.splat(builder.trunc(builder.mul(last, INT(2)), LANE)))
-        known = builder.and_(known, builder.or_(write(last, out, upper, ending), beyond))
-        across = Loop(builder, "across", last, v.lanes, [windows, known])
-        here, known = across.values
-        known = builder.and_(known, write(across.index, out, upper, here))
-        _, known = across.close([builder.add(here, w.numbers(2 * v.lanes)), known])
+        found, bits = write(last, out, upper, ending, bits)
+        known = builder.and_(known, builder.or_(found, beyond))
+        across = Loop(builder, "across", last, v.lanes, [windows, known, bits])
+        here, known, bits = across.values
+        found, bits = write(across.index, out, upper, here, bits)
+        _, known, bits = across.close([builder.add(here, w.numbers(2 * v.lanes)), builder.and_(known, found), bits])
         if stream:
             copy_lines(v, buffer, target, down)
-        _, known = line.close([builder.add(windows, w.splat(builder.trunc(down, LANE))), known])
+        _, known, bits = line.close([builder.add(windows, w.splat(builder.trunc(down, LANE))), known, bits])
+        known = builder.and_(known, builder.icmp_unsigned("<", bits, ir.Constant(kind, [1 << 31] * v.lanes)))
         if stream:
             fence(builder)
         bits = ir.IntType(v.lanes)

@@ -255,7 +255,7 @@ def _lie_in(where, count, size):
 
 @range_kernel
 def max_backward(begin, end, a, like):
-    """Indices are checked where they are in the cache next: 0.17 ms for 64 x 32 x 26 x 26, with a pass before it 0.24."""
+    """Indices are checked on the way: those of windows of 2 x 2 cost nothing."""
     dy, indices, dx, outside = pointer(a[0], like), ints(a[1]), pointer(a[2], like), ints(a[3])
     depth, height, width, out_d, out_h, out_w = a[4], a[5], a[6], a[7], a[8], a[9]
     size, outputs = depth * height * width, out_d * out_h * out_w
@@ -267,9 +267,6 @@ def max_backward(begin, end, a, like):
     near, far = stack(NEAR, like), (end - begin) * size * itemsize(like) > FAR and size <= NEAR
     for plane in range(begin, end):
         g, where, x = shift(dy, plane * outputs), shift(indices, plane * outputs), shift(dx, plane * size)
-        if a[3] != 0 and not _lie_in(where, outputs, size):
-            outside[0] = 1
-            continue
         lines = 0
         if pairs:
             lines = _lines(height, width, out_h, out_w, (end - plane) * size, (end - plane) * outputs, lanes(like))
@@ -279,6 +276,9 @@ def max_backward(begin, end, a, like):
                 pairs = scatter_pairs(g, where, x, width, out_w, lines, buffer, 0)
         if not pairs:
             lines = 0
+        if a[3] != 0 and not _lie_in(shift(where, lines * out_w), outputs - lines * out_w, size):
+            outside[0] = 1
+            continue
         if far and lines == 0:
             for i in range(size):
                 near[i] = 0

@@ -244,7 +244,7 @@ def transform_weights(begin, end, a, like):
     blocks, to_phase, to_block, to_group, taps = a[6], a[7], a[8], a[9], shift(a, 10)
     size = lanes(like)
     phases, stage = taps[3] * taps[4], stack(STAGE, like)
-    wide = width if phases == 1 or to_phase >= width else size
+    wide = min(width, to_phase)
     for item in range(begin, end):
         panel, c = item // depth, item % depth
         source = shift(panels, item * taps[1] * taps[2] * width)
