@@ -107,17 +107,87 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b
 static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 static inline ptrdiff_t parts_of(ptrdiff_t whole, ptrdiff_t part) { return (whole + part - 1) / part; }
 
-/* From panels of (c, 3 x 3) steps to panels of c steps at each of the 36 points; a work item is a (panel, c). */
+/*
+ * One phase of a kernel: its taps of every few rows and columns, 3 x 3 of them or a row or column less. Zeros are in
+ * place of that, and then the points at infinity are zeros too or, where the kernel is flipped, those at zero.
+ */
+typedef struct {
+    ptrdiff_t first, row, column; /* of the kernel's taps: the first one, and from one to those below and beside it */
+    ptrdiff_t rows, columns;
+} Phase;
+
+/* Phase number `index` of the kernel that `taps` tells of, which is `args` of Taps in plan_winograd.py. */
+INLINE Phase phase_of(const int64_t *taps, ptrdiff_t index)
+{
+    const ptrdiff_t columns = taps[2], down = taps[3], across = taps[4], i = index / across, j = index % across;
+    const Phase phase = {i * columns + j, down * columns, across, parts_of(taps[1] - i, down),
+                         parts_of(columns - j, across)};
+    return phase;
+}
+
+INLINE int vanishes(const Phase *phase, ptrdiff_t flipped, ptrdiff_t xi)
+{
+    const ptrdiff_t at = flipped ? 0 : 5;
+    return (xi / 6 == at && phase->rows < 3) || (xi % 6 == at && phase->columns < 3);
+}
+
+/* Carry a vector of the taps of a phase to the points; from tap to tap of the kernel there are `pitch` elements. */
+INLINE void spread_taps(const float *source, ptrdiff_t pitch, const Phase *phase, ptrdiff_t flipped, float *target,
+                        ptrdiff_t point)
+{
+    float stage[9 * LANES];
+    ptrdiff_t row = phase->row * pitch, column = phase->column * pitch;
+    source += phase->first * pitch;
+    if (phase->rows < 3 || phase->columns < 3) {
+        for (ptrdiff_t r = 0; r < 3; r++)
+            for (ptrdiff_t s = 0; s < 3; s++)
+                STORE(r < phase->rows && s < phase->columns ? LOAD(source + r * row + s * column) : (VECTOR){0},
+                      stage + (3 * r + s) * LANES);
+        source = stage, row = 3 * LANES, column = LANES;
+    }
+    if (flipped) source += 2 * (row + column), row = -row, column = -column;
+    transform_weight(source, row, column, target, 6 * point, point);
+}
+
+/* Carry a vector at the points to the taps of a phase. */
+INLINE void gather_taps(const float *source, ptrdiff_t point, const Phase *phase, float *target, ptrdiff_t pitch)
+{
+    const ptrdiff_t row = phase->row * pitch, column = phase->column * pitch;
+    target += phase->first * pitch;
+    if (phase->rows == 3 && phase->columns == 3) {
+        transform_grad_weight(source, 6 * point, point, target, row, column);
+        return;
+    }
+    float stage[9 * LANES];
+    transform_grad_weight(source, 6 * point, point, stage, 3 * LANES, LANES);
+    for (ptrdiff_t r = 0; r < phase->rows; r++)
+        for (ptrdiff_t s = 0; s < phase->columns; s++)
+            STORE(LOAD(stage + (3 * r + s) * LANES), target + r * row + s * column);
+}
+
+/*
+ * From panels of (c, R x S) steps to panels of c steps at each of the 36 points; a work item is a (panel, c).
+ *
+ * Of each phase: its steps follow those of the one before, or its panels do, or, where a panel has the columns of all,
+ * its columns do: these are written in that order, as a vector of them may reach into the next one's.
+ */
 static void winograd_weights(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
 {
     const float *panels = (const float *)a[0];
     float *out = (float *)a[1];
-    const ptrdiff_t depth = a[2], width = a[3], flipped = a[4], point = a[5], step = flipped ? -width : width;
+    const ptrdiff_t depth = a[2], width = a[3], flipped = a[4], point = a[5];
+    const ptrdiff_t blocks = a[6], to_phase = a[7], to_block = a[8], to_group = a[9];
+    const int64_t *taps = a + 10;
+    const ptrdiff_t all_taps = taps[1] * taps[2], phases = taps[3] * taps[4], wide = smaller(width, to_phase);
     for (ptrdiff_t item = begin; item < end; item++) {
-        const float *source = panels + (item * 9 + (flipped ? 8 : 0)) * width;
-        float *target = out + item / depth * POINTS * point + item % depth * width;
-        for (ptrdiff_t j = 0; j < width; j += LANES)
-            transform_weight(source + j, 3 * step, step, target + j, 6 * point, point);
+        const ptrdiff_t panel = item / depth, c = item % depth;
+        const float *source = panels + item * all_taps * width;
+        float *target = out + panel / blocks * to_group + panel % blocks * to_block + c * width;
+        for (ptrdiff_t index = 0; index < phases; index++, target += to_phase) {
+            const Phase phase = phase_of(taps, index);
+            for (ptrdiff_t j = 0; j < wide; j += LANES)
+                spread_taps(source + j, width, &phase, flipped, target + j, point);
+        }
     }
 }
 
@@ -221,7 +291,8 @@ static void gather(const float *products, ptrdiff_t product_point, ptrdiff_t pan
 /*
  * The forward pass or the input gradient. A work item is a block of tiles (part of an image, or several whole images)
  * and a run of panels of a group. With `fused` the panels are those of the kernel itself, and each part of them is
- * transformed just before its use.
+ * transformed just before its use. Where phases have products of their own, points that vanish are left out of them:
+ * `sets` of steps are summed up one after the other, `column_sets` of panels follow each other.
  */
 static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
 {
@@ -233,13 +304,14 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const ptrdiff_t block_h = a[19], block_w = a[20], together = a[21], panel_width = a[22], run = a[23];
     const ptrdiff_t pitch = a[24], point = a[25], product_point = a[26], chunk = a[27], work_size = a[31];
     const ptrdiff_t parts = a[32], count = a[33], weight_point = a[34], fused = a[35], flipped = a[36];
-    const ptrdiff_t step = flipped ? -panel_width : panel_width;
     const Depth depth = {a[38], a[39], a[40], a[41], a[42], a[43]};
-    const ptrdiff_t steps = channels * depth.taps;
+    const int64_t *taps = a + 44;
+    const ptrdiff_t all_taps = taps[1] * taps[2], sets = a[49], column_sets = a[50], steps = a[51], set_panels = a[52];
     /* The part of the work that begins here tells which of the `parts` workspaces is this thread's. */
     float *slab = (float *)a[6] + (begin * parts + count - 1) / count * work_size;
     float *points = slab + a[28], *products = slab + a[29], *outputs = slab + a[30], *own = slab + a[37];
-    const ptrdiff_t panel_count = parts_of(filters, panel_width), runs = parts_of(panel_count, run);
+    const ptrdiff_t panel_count = column_sets * set_panels, set_filters = filters / column_sets;
+    const ptrdiff_t runs = parts_of(panel_count, run);
     const ptrdiff_t blocks_h = parts_of(tiles_h, block_h), blocks_w = parts_of(tiles_w, block_w);
     const ptrdiff_t image_blocks = parts_of(images, together);
     const ptrdiff_t plane = height * width, out_plane = out_height * out_width;
@@ -262,19 +334,33 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
                          points + n * each * pitch, point, pitch);
         for (ptrdiff_t i = 0; i < tiles + MAX_TILE_ROWS; i++) row[i] = smaller(i, tiles - 1) * pitch;
         for (ptrdiff_t block = first_panel; block < last_panel; block++) {
-            const ptrdiff_t column = block * panel_width, wide = smaller(filters - column, panel_width);
-            const float *panel = panels + (group * panel_count + block)
-                                          * (fused ? steps * 9 * panel_width : POINTS * weight_point);
-            for (ptrdiff_t c = 0; c < steps; c += chunk) {
-                const ptrdiff_t some = smaller(chunk, steps - c);
-                const float *weights = fused ? own : panel + c * panel_width;
-                for (ptrdiff_t i = 0; fused && i < some; i++)
-                    for (ptrdiff_t j = 0; j < wide; j += LANES)
-                        transform_weight(panel + ((c + i) * 9 + (flipped ? 8 : 0)) * panel_width + j, 3 * step, step,
-                                         own + i * panel_width + j, 6 * weight_point, weight_point);
+            const ptrdiff_t column_set = block / set_panels, set_column = block % set_panels * panel_width;
+            const ptrdiff_t column = column_set * set_filters + set_column;
+            const ptrdiff_t wide = smaller(set_filters - set_column, panel_width);
+            const float *panel = panels + (fused ? (group * set_panels + block % set_panels) * steps * all_taps
+                                                       * panel_width
+                                                 : (group * panel_count + block) * POINTS * weight_point);
+            for (ptrdiff_t set = 0; set < sets; set++) {
+                const Phase phase = phase_of(taps, set + column_set);
+                for (ptrdiff_t c = 0; c < steps; c += chunk) {
+                    const ptrdiff_t some = smaller(chunk, steps - c);
+                    const float *weights = fused ? own : panel + (set * steps + c) * panel_width;
+                    for (ptrdiff_t i = 0; fused && i < some; i++)
+                        for (ptrdiff_t j = 0; j < wide; j += LANES)
+                            spread_taps(panel + (c + i) * all_taps * panel_width + j, panel_width, &phase, flipped,
+                                        own + i * panel_width + j, weight_point);
+                    for (ptrdiff_t xi = 0; xi < POINTS; xi++)
+                        if (sets * column_sets == 1 || !vanishes(&phase, flipped, xi))
+                            multiply_float(tiles, wide, some, points + xi * point, row, col_a + set * steps + c,
+                                           weights + xi * weight_point, col_b, products + xi * product_point,
+                                           panel_width, set + c > 0);
+                }
+            }
+            if (column_sets > 1) {
+                const Phase phase = phase_of(taps, column_set);
                 for (ptrdiff_t xi = 0; xi < POINTS; xi++)
-                    multiply_float(tiles, wide, some, points + xi * point, row, col_a + c, weights + xi * weight_point,
-                                   col_b, products + xi * product_point, panel_width, c > 0);
+                    if (vanishes(&phase, flipped, xi))
+                        memset(products + xi * product_point, 0, tiles * panel_width * sizeof(float));
             }
             for (ptrdiff_t n = 0; n < here; n++) {
                 const ptrdiff_t of = (image + n) / depth.output * groups + group, o = (image + n) % depth.output;
@@ -299,7 +385,9 @@ static void winograd_gradient(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const ptrdiff_t pitch = a[22], point = a[23], product_point = a[24], splits = a[25], grad_point = a[28];
     const ptrdiff_t work_size = a[30], parts = a[31], count = a[32];
     const Depth depth = {a[33], a[34], a[35], a[36], a[37], a[38]};
-    const ptrdiff_t steps = channels * depth.taps;
+    const int64_t *taps = a + 39;
+    const ptrdiff_t all_taps = taps[1] * taps[2], phases = taps[3] * taps[4], sets = a[44], set_rows = a[45];
+    const ptrdiff_t steps = channels * depth.taps / phases, set_steps = channels * depth.taps / sets;
     float *slab = (float *)a[4] + (begin * parts + count - 1) / count * work_size;
     float *points = slab + a[26], *grad_points = slab + a[27], *products = slab + a[29];
     const ptrdiff_t panel_count = parts_of(filters, panel_width), runs = parts_of(panel_count, run);
@@ -332,26 +420,34 @@ static void winograd_gradient(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
             }
             for (ptrdiff_t i = 0; i < tiles; i++) col_a[i] = i * pitch, col_b[i] = i * run_pitch;
             for (ptrdiff_t xi = 0; xi < POINTS; xi++)
-                for (ptrdiff_t k = 0; k < run_pitch; k += panel_width)
-                    for (ptrdiff_t c = 0; c < steps; c += MAX_CHANNELS) {
-                        const ptrdiff_t some = smaller(MAX_CHANNELS, steps - c);
-                        for (ptrdiff_t i = 0; i < some + MAX_TILE_ROWS; i++)
-                            rows[i] = natural[c + smaller(i, some - 1)];
-                        multiply_float(some, smaller(panel_width, run_filters - k), tiles, points + xi * point, rows,
-                                       col_a, grad_points + xi * grad_point + k, col_b,
-                                       products + xi * product_point + c * run_pitch + k, run_pitch,
-                                       block > first_block);
-                    }
+                for (ptrdiff_t set = 0; set < sets; set++) {
+                    const Phase phase = phase_of(taps, set);
+                    if (sets > 1 && vanishes(&phase, 0, xi)) continue;
+                    for (ptrdiff_t k = 0; k < run_pitch; k += panel_width)
+                        for (ptrdiff_t c = 0; c < set_steps; c += MAX_CHANNELS) {
+                            const ptrdiff_t some = smaller(MAX_CHANNELS, set_steps - c);
+                            for (ptrdiff_t i = 0; i < some + MAX_TILE_ROWS; i++)
+                                rows[i] = natural[set * set_steps + c + smaller(i, some - 1)];
+                            multiply_float(some, smaller(panel_width, run_filters - k), tiles, points + xi * point,
+                                           rows, col_a, grad_points + xi * grad_point + k, col_b,
+                                           products + xi * product_point + (set * set_rows + c) * run_pitch + k,
+                                           run_pitch, block > first_block);
+                        }
+                }
         }
         /* The slab is free now: gradients of LANES steps at a time, as (step, tap) rows of `run_pitch` filters. */
-        float *target = out + ((split * groups + group) * filters + first_filter) * steps * 9;
+        float *target = out + ((split * groups + group) * filters + first_filter) * steps * all_taps;
         for (ptrdiff_t c = 0; c < steps; c += LANES) {
             const ptrdiff_t some = smaller(LANES, steps - c);
-            for (ptrdiff_t i = 0; i < some; i++)
-                for (ptrdiff_t k = 0; k < run_filters; k += LANES)
-                    transform_grad_weight(products + (c + i) * run_pitch + k, 6 * product_point, product_point,
-                                          slab + 9 * i * run_pitch + k, 3 * run_pitch, run_pitch);
-            transpose_float(9 * some, run_filters, slab, run_pitch, target + c * 9, steps * 9, 0);
+            for (ptrdiff_t index = 0; index < phases; index++) {
+                const Phase phase = phase_of(taps, index);
+                const float *from = products + (index * (sets == 1 ? steps : set_rows) + c) * run_pitch;
+                for (ptrdiff_t i = 0; i < some; i++)
+                    for (ptrdiff_t k = 0; k < run_filters; k += LANES)
+                        gather_taps(from + i * run_pitch + k, product_point, &phase,
+                                    slab + all_taps * i * run_pitch + k, run_pitch);
+            }
+            transpose_float(all_taps * some, run_filters, slab, run_pitch, target + c * all_taps, steps * all_taps, 0);
         }
     }
 }
