@@ -103,7 +103,7 @@ class Rows:
     work: int           # nanoseconds that it takes one thread, roughly
     col_a: Table        # offsets of the taps in w
     col_b: Table        # and in the source
-    phases: Table       # (first, count) of each phase of each axis, then the first step of each triple of phases
+    phases: Table       # (first, count) of each phase of each axis, the first step of each triple of phases, `_flat`
     args: tuple
 
 
@@ -193,21 +193,40 @@ def _together(columns, width, lanes, vectors):
     return -(-columns // -(-columns // 4))
 
 
-def _fan(axes, columns, depth, planes, plane, lanes, fans):
-    """(length, vectors, cycles a position) of the kernel whose operands stay in registers; zeros where none serves.
+def _fan(axes, columns, depth, planes, plane, lanes, fans, strips, flat):
+    """(length, vectors, cycles a position, order) of the kernel whose operands stay in registers; zeros for none.
 
-    `fans` are the (length of the sums, vectors) for which there is code; there are `planes` of `plane` results.
+    `fans` are the (length of the sums, vectors) for which there is code; there are `planes` of `plane` results. `order`
+    is that of `_flat` if there is code for it, as `flat` says, and it takes fewer vectors.
     """
     width = axes[2].count
     found = min(((length, vectors) for length, vectors in fans if length >= depth), default=None)
     far = planes * plane > NEAR and width % lanes and plane % lanes == 0
     if found is None or columns < 4 or width < lanes or any(len(axis.phases) > 1 for axis in axes) or far:
-        return 0, 0, inf
+        return 0, 0, inf, []
     length, vectors = found
-    across = -(-width // lanes)
-    tiles = -(-across // vectors)
+    rows, pitch, across = strips.rows, strips.strides[2], -(-width // lanes)
+    order, most = [], -(-(rows - 1) * pitch // lanes) + across
+    if flat and axes[1].stride == axes[2].stride == 1 and most < rows * across and planes * plane <= NEAR * 4:
+        order = _flat((rows - 1) * pitch, width, pitch, lanes)
+        across = most / rows
+    tiles = across / vectors if order else -(-across // vectors)
     cycles = (columns * across * (0.55 * length + 1.5) + 2 * length * across + 60 * tiles) / width
-    return length, vectors, cycles
+    return length, vectors, cycles, order
+
+
+def _flat(positions, width, pitch, lanes):
+    """For vectors over rows that lie `pitch` apart: where the results of each go, and its lanes that lie in a row.
+
+    Such vectors do not end with a row. What they have beyond it is left out by a permutation, which brings those of the
+    following row next to those of the one before; the vector's last lanes are then nothing, which the next overwrites.
+    """
+    order = []
+    for first in range(0, positions, lanes):
+        inside = [i for i in range(lanes) if (first + i) % pitch < width]
+        row, column = divmod(first, pitch)
+        order += [row * width + min(column, width), *inside, *[0] * (lanes - len(inside))]
+    return order
 
 
 def _wins(axes, channels, columns, depth, fan, strips, lanes, vectors):
@@ -263,18 +282,19 @@ def _slide(axes, channels, columns, lanes, slides):
     return down, across, stride, most, top, left
 
 
-def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fans):
+def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fans, flat):
     """A product of `columns` results from `channels` planes a group; `weights` are w's strides: column, channel."""
     d, h, w = axes
     slide = _slide(axes, channels, columns, lanes, slides)
     strips = _strips(axes, channels, g.n * g.groups, lanes, copy=False if slide[0] else None)
     depth = channels * prod(g.kernel) / prod(len(axis.phases) for axis in axes)
-    length, wide, cycles = _fan(axes, columns, depth, g.n * g.groups * columns, prod(size), lanes, fans)
+    length, wide, cycles, order = _fan(axes, columns, depth, g.n * g.groups * columns, prod(size), lanes, fans, strips,
+                                       flat)
     wins, fanned = _wins(axes, channels, columns, depth, cycles, strips, lanes, vectors)
     if strips.elements(channels) > LARGEST or not wins:
         return None
     if not fanned:
-        length = wide = 0
+        length, wide, order = 0, 0, []
     column, channel = weights
     col_a, col_b, starts = [], [], [0]
     for phases in product(d.phases, h.phases, w.phases):
@@ -293,34 +313,35 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fan
     needed = w.size if slide[0] else strips.elements(channels)
     line, scratch = _up(w.count, lanes), _up(needed + 8 * lanes, lanes)
     items = g.n * g.groups * strips.count
-    buffer = max(together * len(w.phases) * line, columns * length)
+    buffer = max(together * len(w.phases) * line, columns * (length + 1))
     totals = together * vectors * lanes
     args = (items, scratch + buffer + totals, scratch, line, g.groups, channels, columns, column,
             columns * channels * prod(g.kernel), together, *(axis.size for axis in axes),
             *(axis.before for axis in axes), *(axis.stride for axis in axes), *(axis.step for axis in axes),
             *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide, length, wide, RUN,
-            scratch + buffer)
-    return Rows(items, args[1], _work(g), table(col_a), table(col_b), table(phases), args)
+            scratch + buffer, len(phases) if order else 0)
+    return Rows(items, args[1], _work(g), table(col_a), table(col_b), table(phases + order), args)
 
 
 @lru_cache(maxsize=512)
-def forward(g, lanes, vectors, slides, fans):
+def forward(g, lanes, vectors, slides, fans, flat=False):
     """The forward pass as `Rows`, or None.
 
     A vector has `lanes` elements, a tile `vectors` of them in a row; `slides` are the (taps down, taps across, stride,
-    vectors) of the kernels that can slide, `fans` the (length of the sums, vectors) of those that keep their operands.
+    vectors) of the kernels that can slide, `fans` the (length of the sums, vectors) of those that keep their operands,
+    and `flat` whether these have code for vectors that do not end with a row.
     """
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     return _rows(g, _forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors, slides,
-                 fans)
+                 fans, flat)
 
 
 @lru_cache(maxsize=512)
-def backward_input(g, lanes, vectors, slides, fans):
+def backward_input(g, lanes, vectors, slides, fans, flat=False):
     """The input gradient as `Rows`, or None."""
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     return _rows(g, _backward_axes(g), g.input, filters, channels, (taps, channels * taps), lanes, vectors, slides,
-                 fans)
+                 fans, flat)
 
 
 def _dot_tile(rows, columns, width, lines, lanes, tiles):

@@ -9,8 +9,10 @@ from fastconv.geometry import Geometry
 
 # Taps across and down of the kernels that six points serve.
 KERNELS = (2, 3, 4, 5)
-# How many times as fast the transform should be to pay for taking a strided convolution apart.
-STRIDED = 1.2
+# How many times as fast the transform should be to pay for taking a strided convolution apart, as measured on Zen 4 for
+# strides of 1, 2 and more: where 1.3 times were expected, 3 x 3 taps of stride 2 took 8.0 ms in place of 9.6 for 64 to
+# 128 channels of 8 x 56 x 56, and where 1.14 were, 2.3 in place of 2.1 for 32 to 64.
+NEEDED = {1: 1.15, 2: 1.15, 3: 1.7}
 # Channels of a phase from which on each phase has products of its own, which leave out points that are zeros.
 SEPARATE = 32
 # Tiles of a block, at least and at most. More tiles share a reading of the weights: 24.8 ms in place of 28.0 for 64 to
@@ -378,7 +380,7 @@ def _fits(g, kernels):
             and g.dilation[1:] == (1, 1))
 
 
-def _pays(images, groups, channels, filters, depth, taps, output, width=0, again=1):
+def _pays(images, groups, channels, filters, depth, taps, output, width=0, again=0):
     """Whether it is the faster way, by cycles counted for 16-lane vectors; `depth` is the kernel's.
 
     The phases are those of the channels or, given the `width` of a panel, of the filters. Channels are transformed
@@ -393,9 +395,14 @@ def _pays(images, groups, channels, filters, depth, taps, output, width=0, again
     tiles = images * _tiles(output, taps)
     direct = images * prod(output) * channels * depth * columns * prod(taps.size) / phases / 32
     products = taps.products(separate) / phases * channels * depth * columns / 32
-    winograd = tiles * (products + 250 * (again * depth * _up(channels) + _up(filters)) / 16)
-    weights = 150 * channels * depth * _up(filters) / 16
-    needed = STRIDED if phases > 1 else 1.15
+    winograd = tiles * (products + 250 * (max(again, 1) * depth * _up(channels) + _up(filters)) / 16)
+    pairs = channels * depth * _up(filters)
+    weights = 150 * pairs / 16
+    # The products of all phases leave the cache: 8.9 ms direct and 11.8 by them for 128 to 256 channels of
+    # 8 x 28 x 28 and a stride of 2.
+    if again and phases > 1 and 36 * 4 * pairs > CACHED:
+        weights += 22 * pairs
+    needed = NEEDED[min(max(taps.step), 3)]
     return (min(channels, filters) >= (8 if phases > 1 else 16)
             and groups * needed * (winograd + weights) < groups * direct)
 

@@ -6,7 +6,7 @@ since a chunk needs a scratch of its own; what an item computes does not depend 
 
 from fastconv.backends.numba.copies import split, weave, window
 from fastconv.backends.numba.dot import VECTORS, dots, line, total
-from fastconv.backends.numba.fan import fan_row
+from fastconv.backends.numba.fan import fan_row, fan_rows
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.slide import slide, slide_dots
 from fastconv.backends.numba.stream import drain
@@ -129,7 +129,7 @@ def multiply_rows(begin, end, a, like):
     copied, depth, rows, across, down = a[37] != 0, a[38], a[39], a[40], a[41]
     slices, lines, parts, pitch, filled = a[42], a[43], a[44], a[45], a[46]
     slice_stride, row_stride = a[48], a[49]
-    sliding, fanned, most, run, past = a[50] != 0, a[56], a[57], a[58], a[60] != 0
+    sliding, fanned, most, run, flat, past = a[50] != 0, a[56], a[57], a[58], a[60], a[61] != 0
     starts = shift(phases, 2 * (phases_d + phases_h + phases_w))
     at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
     row_a, row_b, row_c, row_y = stack(8, phases), stack(8, phases), stack(8, phases), stack(8, phases)
@@ -158,9 +158,13 @@ def multiply_rows(begin, end, a, like):
                 # The weights as the fan reads them.
                 packed = group
                 for column in range(columns):
+                    entry = shift(buffer, column * (fanned + 1))
+                    entry[0] = 0
+                    if a[2] != 0:
+                        entry[0] = bias[group * columns + column]
                     for t in range(fanned):
                         here = w[group * group_stride + column * column_stride + col_a[t]]
-                        buffer[column * fanned + t] = here if t < starts[1] else 0
+                        entry[1 + t] = here if t < starts[1] else 0
             for phase_d in range(phases_d):
                 for i in range(first_d, min(first_d + depth, phases[2 * phase_d + 1])):
                     source_d = (i * stride_d - origin[0]) * slice_stride
@@ -176,10 +180,17 @@ def multiply_rows(begin, end, a, like):
                                    shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, like)
                             continue
                         if fanned != 0:
-                            for p in range(first_h, stop):
+                            begun = first_h
+                            if flat != 0:
+                                # But for the last row, whose vectors end with it.
+                                begun = max(begun, stop - 1)
+                                fan_rows(fanned, most, starts[1], columns, buffer,
+                                         shift(base, source_d + (first_h * stride_h - origin[1]) * row_stride), col_b,
+                                         shift(out, rest * columns * plane + (out_d + first_h) * width), plane,
+                                         (begun - first_h) * row_stride, shift(phases, flat))
+                            for p in range(begun, stop):
                                 fan_row(fanned, most, starts[1], columns, buffer,
                                         shift(base, source_d + (p * stride_h - origin[1]) * row_stride), col_b,
-                                        shift(bias, group * columns), a[2] != 0,
                                         shift(out, rest * columns * plane + (out_d + p) * width), plane, width, past)
                             continue
                         # One plane of results after the other: lines that are written in many planes by turns are
