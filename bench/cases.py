@@ -198,10 +198,16 @@ CONV_CORNERS = (
     Conv("2d_channels_65_3", (1, 65, 6, 6), (3, 65, 3, 3), padding=1),
     Conv("2d_channels_3_65", (1, 3, 6, 6), (65, 3, 3, 3), padding=1),
     Conv("2d_channels_64_64", (1, 64, 3, 4), (64, 64, 3, 3), padding=1),
+    # Few channels, in vectors that run from a row into the next.
+    Conv("2d_first_layer", (2, 1, 9, 28), (5, 1, 3, 3)),
+    Conv("2d_first_layer_padded", (1, 2, 6, 19), (4, 2, 2, 3), padding=1),
+    Conv("2d_first_layer_wide", (1, 1, 12, 45), (7, 1, 5, 5), padding=2),
+    Conv("2d_first_layer_many", (17, 1, 4, 20), (4, 1, 2, 2)),
     # Pointwise.
     Conv("2d_pointwise", (2, 17, 5, 7), (9, 17, 1, 1)),
     Conv("2d_pointwise_65", (1, 65, 4, 5), (33, 65, 1, 1)),
     Conv("2d_pointwise_stride", (2, 6, 9, 8), (5, 6, 1, 1), stride=2),
+    Conv("2d_pointwise_narrowing", (2, 6, 5, 4), (9, 6, 1, 1)),
     Conv("2d_pointwise_padded", (1, 4, 3, 5), (3, 4, 1, 1), padding=2),
     Conv("2d_linear", (5, 130, 1, 1), (7, 130, 1, 1)),
     # Groups.

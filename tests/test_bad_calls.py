@@ -587,6 +587,8 @@ CALLS = {
                        r"^max_pool2d_input: indices must be at least 0 and below 72, .* got -1"),
     "smallest index": (lambda: G.max_pool2d_input(X2.shape, INDICES + LOWEST, ones(2, 4, 4, 4)), ValueError,
                        r"^max_pool2d_input: indices .* got -9223372036854775808"),
+    "index beyond 32 bits": (lambda: G.max_pool2d_input(X2.shape, INDICES + (1 << 32), ones(2, 4, 4, 4)), ValueError,
+                             r"^max_pool2d_input: indices .* got 4294967296"),
     "float indices": (lambda: G.max_pool2d_input(X2.shape, INDICES * np.nan, ones(2, 4, 4, 4)), TypeError,
                       r"^max_pool2d_input: indices must be int64, .* got float64"),
     "int32 indices": (lambda: G.max_pool2d_input(X2.shape, INDICES.astype(np.int32), ones(2, 4, 4, 4)), TypeError,

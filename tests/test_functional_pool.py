@@ -5,7 +5,9 @@ import pytest
 import torch.nn.functional as T
 from torch_twins import AVG_POOLS, MAX_POOLS, TYPES, UNFOLDS, assert_near, function, ident, random, tensor
 
+import fastconv
 import fastconv.functional as F
+from fastconv import grad
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -91,3 +93,22 @@ def test_empty_batches():
     assert indices.shape == (0, 3, 3, 3)
     assert_near(F.unfold(x, 2), np.zeros((0, 12, 25)), np.float32)
     assert_near(F.fold(np.zeros((0, 12, 25), np.float32), 6, 2), np.zeros((0, 3, 6, 6)), np.float32)
+
+
+@pytest.mark.parametrize("beyond", [lambda i, size: -1, lambda i, size: size, lambda i, size: i + (1 << 32),
+                                    lambda i, size: i - (1 << 63)], ids=["negative", "first", "high bits", "lowest"])
+@pytest.mark.parametrize("size", [(5, 37), (6, 8)])
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("engine", ["numba", "cython"])
+def test_one_index_outside_its_map_is_refused(engine, kernel, size, beyond):
+    """Wherever it stands: in a row's vectors, in its rest, or in a row that no vector reaches."""
+    x = np.random.default_rng(5).standard_normal((2, 2, *size), np.float32)
+    with fastconv.use_backend(engine):
+        y, indices = F.max_pool2d(x, kernel, return_indices=True)
+        dy = np.ones_like(y)
+        for place in range(indices.size):
+            wrong = indices.copy()
+            value = wrong.flat[place] = beyond(int(wrong.flat[place]), x[0, 0].size)
+            with pytest.raises(ValueError, match=f"got {value}$"):
+                grad.max_pool2d_input(x.shape, wrong, dy)
+        assert grad.max_pool2d_input(x.shape, indices, dy).sum() == dy.size

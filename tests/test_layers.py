@@ -966,3 +966,41 @@ def test_bad_arguments(call, kind, message):
 @pytest.mark.parametrize("name", [name for name in layers.__all__ if name not in ("Layer", "Parameter")])
 def test_every_public_layer_is_documented(name):
     assert getattr(layers, name).__doc__
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pooling_and_relu_change_places(dtype):
+    """A Sequential may do the cheaper one first: results and gradients are those of its layers one by one."""
+    rng = np.random.default_rng(6)
+    x = rng.integers(-2, 3, (2, 3, 9, 12)).astype(dtype)  # ties, also among what is below 0 and at 0
+    x[0, 0, 0, 0] = x[1, 2, 4, 4] = np.nan
+    model = Sequential(ReLU(), MaxPool2d(2), ReLU(), MaxPool2d(3, stride=1, padding=1))
+    y = model(x)
+    relu, pool, again, last = model
+    expected = x
+    for layer in (relu, pool, again, last):
+        expected = layer(expected)
+    assert np.array_equal(y, expected, equal_nan=True)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    grads = dy
+    for layer in (last, again, pool, relu):
+        grads = layer.backward(grads)
+    model(x)
+    assert np.array_equal(model.backward(dy), grads)
+
+
+def test_layers_that_are_watched_or_derived_stay_in_place():
+    seen = []
+
+    class Loud(ReLU):
+        def forward(self, x):
+            seen.append(x.shape)
+            return super().forward(x)
+
+    x = np.ones((1, 1, 4, 4), np.float32)
+    Sequential(Loud(), MaxPool2d(2))(x)
+    model = Sequential(ReLU(), MaxPool2d(2))
+    inner = model[0].forward
+    model[0].forward = lambda x: seen.append(x.shape) or inner(x)
+    model(x)
+    assert seen == [x.shape] * 2
