@@ -15,7 +15,7 @@ multiply_pair        source, panels, out, col_a and col_b of the even positions,
                      the odd ones, their steps, width, `plan.Product.args`
 multiply_weight      source, panels, out, rows, `plan.WeightProduct.args`             the same of a part of the sum
 winograd_weights     panels, points, `plan_winograd.Winograd.weight_args`             a step of a panel
-winograd             source, panels or points, bias or 0, out, col_a, col_b, work,    a block of tiles, a run of panels
+winograd             source, points or kernel, bias or 0, out, col_a, col_b, work,    a block of tiles, a run of panels
                      `plan_winograd.Winograd.args`, past
 winograd_gradient    source, dy, out, rows, work,                                     a run of panels, part of the sum
                      `plan_winograd.WinogradWeight.args`
@@ -252,9 +252,9 @@ class Engine:
             p.do("join", phases.images * phases.channels, (source, planes), phases.args, phases.elements)
 
     def _multiply_winograd(self, p, source, w, bias, out, form, g):
-        weights = self._pack(p, w, form.panels)
+        weights = w
         if not form.fused:
-            packed, weights = weights, p.space(form.weights)
+            packed, weights = self._pack(p, w, form.panels), p.space(form.weights)
             p.do("winograd_weights", form.weight_items, (packed, weights), form.weight_args, form.weights)
         run = form.run(p.most)
         items = form.items(run)

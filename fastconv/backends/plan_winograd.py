@@ -197,7 +197,7 @@ class Winograd:
 
     @cached_property
     def sections(self):
-        """Offsets of the parts of a workspace, and its size: slab, points, products, outputs."""
+        """Offsets of the parts of a workspace: slab, points, products, outputs, own weights, packed ones; its size."""
         b, width = self.blocks, self.panels.width
         tile, beyond = 7 - self.kernel, self.kernel - 1
         slab = _up((tile * b.rows + beyond) * (tile * b.columns + beyond) * 16 + 256)
@@ -205,7 +205,10 @@ class Winograd:
         products = points + _up(36 * self.product_point)
         rows = 6 * (tile * b.columns + beyond + self.output[1]) if self.adjoint else tile * tile * b.columns
         outputs = products + _up((rows + 16) * width)
-        return slab, points, products, outputs, outputs + (_up(36 * self.weight_point) if self.fused else 0)
+        if not self.fused:
+            return slab, points, products, outputs, outputs, outputs
+        own = outputs + _up(36 * self.weight_point)
+        return slab, points, products, outputs, own, own + _up((self.chunk + 16) * prod(self.taps.size) * width)
 
     @cached_property
     def fused(self):
@@ -281,12 +284,14 @@ class Winograd:
 
     def args(self, parts, run):
         b = self.blocks
-        slab, points, products, outputs, size = self.sections
+        slab, points, products, outputs, packed, size = self.sections
+        p, taps = self.panels, prod(self.taps.size)
+        strides = p.group_stride, p.outer_stride if self.flipped else taps, p.column_stride
         return (self.images, self.groups, self.channels, self.filters, *self.size, *self.padding, *self.output,
                 *b.tiles, b.rows, b.columns, b.together, self.panels.width, run, self.pitch, self.point,
                 self.product_point, self.chunk, slab, points, products, size, parts, self.items(run), self.weight_point,
                 self.fused, self.turned, outputs, *self.depth.args, *self.taps.args, *self.sets, *self.each,
-                self.adjoint)
+                self.adjoint, *strides, packed)
 
 
 @dataclass(frozen=True)

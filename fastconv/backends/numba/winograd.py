@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.conv import multiply_block, offset
+from fastconv.backends.numba.conv import multiply_block, offset, pack_columns
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import copy, sum_of
 from fastconv.backends.numba.stream import drain
@@ -375,7 +375,7 @@ def overlap(tile, kernel, products, product_point, panel_width, wide, rows, colu
 def multiply(begin, end, a, like):
     """A work item is a block of tiles (part of an image, or several whole images) and a run of panels of a group.
 
-    `fused`: the panels are those of the kernel itself, and each part of them is transformed just before its use.
+    `fused`: `panels` is the kernel itself, and each part of it is packed and transformed just before its use.
     """
     source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like)
     col_a, col_b = ints(a[4]), ints(a[5])
@@ -388,13 +388,15 @@ def multiply(begin, end, a, like):
     fused, flipped, own_at = a[35] != 0, a[36] != 0, a[37]
     slices, depth, out_depth, front, stride_d, step_d = a[38], a[39], a[40], a[41], a[42], a[43]
     taps, sets, column_sets, steps, set_panels = shift(a, 44), a[49], a[50], a[51], a[52]
-    adjoint, past = a[53] != 0, a[54] != 0
+    adjoint, past = a[53] != 0, a[58] != 0
+    group_stride, step_stride, column_stride, packed_at = a[54], a[55], a[56], a[57]
     kernel, all_taps = taps[0], taps[1] * taps[2]
     tile, phases = 7 - kernel, taps[3] * taps[4]
     # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
     work = shift(pointer(a[6], like), (begin * parts + count - 1) // count * work_size)
     slab, points = shift(work, slab_at), shift(work, points_at)
     products, outputs, own = shift(work, products_at), shift(work, outputs_at), shift(work, own_at)
+    packed = shift(work, packed_at)
     size = lanes(like)
     row, later, stage = stack(128, col_a), stack(128, col_a), stack(STAGE, like)
     panel_count, set_filters = column_sets * set_panels, filters // column_sets
@@ -435,21 +437,30 @@ def multiply(begin, end, a, like):
             wide = min(set_filters - column, panel_width)
             column += column_set * set_filters
             if fused:
-                panel = shift(panels, (group * set_panels + block % set_panels) * steps * all_taps * panel_width)
+                panel = shift(panels, group * group_stride + block % set_panels * panel_width * column_stride)
             else:
                 panel = shift(panels, (group * panel_count + block) * 36 * weight_point)
             for one in range(sets):
                 phase = one + column_set
                 for c in range(0, steps, chunk):
                     some = min(chunk, steps - c)
-                    weights = shift(panel, (one * steps + c) * panel_width)
                     # Each tile of a point fetches a part of the next one's weights.
                     for i in range(tiles):
                         later[i] = min(i // 6 * LINE, panel_width - LINE) * some
-                    if fused:
-                        weights = own
+                    weights = own
+                    if not fused:
+                        weights = shift(panel, (one * steps + c) * panel_width)
+                    else:
+                        if step_stride == all_taps:  # the steps of a column follow each other
+                            pack_columns(shift(panel, c * all_taps), wide, 1, some * all_taps, 0, column_stride, packed,
+                                         panel_width, like)
+                        else:
+                            for i in range(some):
+                                start = (c + i) // slices * step_stride + (c + i) % slices * all_taps
+                                pack_columns(shift(panel, start), wide, 1, all_taps, 0, column_stride,
+                                             shift(packed, i * all_taps * panel_width), panel_width, like)
                         for i in range(some):
-                            start = shift(panel, (c + i) * all_taps * panel_width)
+                            start = shift(packed, i * all_taps * panel_width)
                             for j in range(0, wide, size):
                                 spread_taps(taps, phase, flipped, shift(start, j), panel_width, stage,
                                             shift(own, i * panel_width + j), weight_point, like)
