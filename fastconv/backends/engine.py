@@ -33,7 +33,8 @@ avg_forward          x, y, taps, `_average`                                     
 avg_backward         dy, dx, `_average`                                               a plane
 ===================  ===============================================================  ================================
 
-`outside` becomes 1 where an index lies outside of its map, whose plane is then left out. `past` says that the result is too large for the caches, and that stores which go past them are faster: see `PAST`.
+`outside` becomes 1 where an index lies outside of its map, whose plane is then left out. `past` says that the result is
+too large for the caches, and that stores which go past them are faster: see `PAST`.
 """
 
 from functools import lru_cache

@@ -257,22 +257,21 @@ class Winograd:
     @cached_property
     def weights(self):
         """Elements of the transformed weights."""
-        # Where columns of all phases share a panel, a vector of the last phase may reach beyond.
         return self.groups * self.panel_count * 36 * self.weight_point
 
     @cached_property
     def weight_args(self):
         """Of the kernel that transforms the weights, a work item of which is a step of a panel of a phase."""
         steps = self.panels.steps // prod(self.taps.size)
-        phases, separate = self.taps.phases, self.sets[1] > 1
+        panel = 36 * self.weight_point
         if not self.flipped:  # a phase's steps follow those of the one before
-            to_phase, to_block = steps * self.panels.width, 36 * self.weight_point
-        elif separate:  # a phase's panels do
-            to_phase, to_block = self.panels.blocks * 36 * self.weight_point, 36 * self.weight_point
+            to_phase = steps * self.panels.width
+        elif self.sets[1] > 1:  # a phase's panels do
+            to_phase = self.panels.blocks * panel
         else:  # a phase's columns do
-            to_phase, to_block = self.panels.columns, 36 * self.weight_point
-        return (steps, self.panels.width, self.turned, self.weight_point, self.panels.blocks, to_phase, to_block,
-                self.panel_count * 36 * self.weight_point, *self.taps.args)
+            to_phase = self.panels.columns
+        return (steps, self.panels.width, self.turned, self.weight_point, self.panels.blocks, to_phase, panel,
+                self.panel_count * panel, *self.taps.args)
 
     @property
     def weight_items(self):
@@ -528,8 +527,8 @@ def backward_input(g, width, kernels=KERNELS, taps=None):
     def build(padding, tiled, adjoint):
         if min(padding) < 0 or not _pays(images, g.groups, filters, channels, g.kernel[0], taps, tiled, width):
             return None
-        return _build(images, g.groups, filters, channels, depth, g.output[1:], padding, g.input[1:], True, panels, taps,
-                      tiled, adjoint)
+        return _build(images, g.groups, filters, channels, depth, g.output[1:], padding, g.input[1:], True, panels,
+                      taps, tiled, adjoint)
 
     if g.kernel[0] == 1 and not any(g.padding[0]) and _tiles(g.output[1:], taps) < _tiles(g.input[1:], taps):
         padding = g.padding[1][0], g.padding[2][0]

@@ -11,7 +11,6 @@ import threading
 import warnings
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config

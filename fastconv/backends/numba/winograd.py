@@ -391,7 +391,7 @@ def multiply(begin, end, a, like):
     adjoint, past = a[53] != 0, a[58] != 0
     group_stride, step_stride, column_stride, packed_at = a[54], a[55], a[56], a[57]
     kernel, all_taps = taps[0], taps[1] * taps[2]
-    tile, phases = 7 - kernel, taps[3] * taps[4]
+    tile = 7 - kernel
     # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
     work = shift(pointer(a[6], like), (begin * parts + count - 1) // count * work_size)
     slab, points = shift(work, slab_at), shift(work, points_at)
