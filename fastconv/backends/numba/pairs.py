@@ -27,7 +27,7 @@ def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, str
 
     Every element of their rows is written, but for the last one where `width` is odd; and up to two vectors beyond the
     last row. Up to a vector of `dy` and `indices` is read beyond the last. A row's last vector comes first: what it
-    writes beyond the upper row lies at the beginning of the lower one. Returns whether `indices`, which may be anything,
+    writes beyond the upper row lies at the beginning of the lower one. Returns whether `indices`, which may be any,
     lie in such windows; if not, what is written does not mean anything.
 
     Parameters
