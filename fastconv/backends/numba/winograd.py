@@ -8,6 +8,13 @@ is multiplication, so that the sum over channels becomes 36 products of matrices
 The weight gradient is F(R x R, M x M) with the same B: the tile of dy takes the part of the kernel. All transforms
 work on vectors of channels, so planes are first turned, in registers, from (channel, position) to (position, channel).
 
+A strided kernel's taps fall into phases, each with input rows and columns of its own: the sum over channels becomes one
+over the channels of all phases. A phase whose kernel lacks the last row or column of taps has zeros at some of the points.
+
+The input gradient is the same with the kernel flipped and dy in the place of x. Where dy has fewer tiles than x, as
+without padding, it is the adjoint instead, tile for tile: dy is carried to the points, and what comes back from them to
+the 6 x 6 positions of each tile of x is added up.
+
 Six points serve kernels of 2 x 2 to 5 x 5 taps. What a kernel's taps or a tile's outputs are multiplied with are powers
 of the points, from the same place on: `spread` and `gather` of as many elements.
 
