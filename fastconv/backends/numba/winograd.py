@@ -9,7 +9,7 @@ The weight gradient is F(R x R, M x M) with the same B: the tile of dy takes the
 work on vectors of channels, so planes are first turned, in registers, from (channel, position) to (position, channel).
 
 A strided kernel's taps fall into phases, each with input rows and columns of its own: the sum over channels becomes one
-over the channels of all phases. A phase whose kernel lacks the last row or column of taps has zeros at some of the points.
+over the channels of all phases. A phase whose kernel lacks the last row or column of taps has zeros at some points.
 
 The input gradient is the same with the kernel flipped and dy in the place of x. Where dy has fewer tiles than x, as
 without padding, it is the adjoint instead, tile for tile: dy is carried to the points, and what comes back from them to
