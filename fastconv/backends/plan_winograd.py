@@ -59,9 +59,9 @@ def _blocks(images, height, width, channels, tile):
     whole = rows == tiles_h and columns == tiles_w
     together = min(images, max(1, most // (rows * columns))) if whole else 1
     together = -(-images // -(-images // together))
-    # Two threads share an even number of blocks: 3 of 8 images would be 6 for one of them.
-    while 1 < together < images and -(-images // together) % 2:
-        together -= 1
+    if together < images:
+        # Two threads share an even number of blocks: 3 of 8 images would be 6 for one of them.
+        together = next((n for n in range(together, together // 2, -1) if -(-images // n) % 2 == 0), together)
     count = -(-images // together) * -(-tiles_h // rows) * -(-tiles_w // columns)
     return Blocks((tiles_h, tiles_w), rows, columns, together, count)
 
