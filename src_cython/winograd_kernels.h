@@ -3,9 +3,10 @@
  *
  * A 6 x 6 tile of the input, the 3 x 3 kernel, and the 4 x 4 outputs are each carried to 36 points, where convolution
  * is multiplication, so that the sum over channels becomes 36 products of matrices. The weight gradient is
- * F(3 x 3, 4 x 4) with the tile of dy in the kernel's part. fastconv/backends/plan_winograd.py has the blocking and the
- * workspace; fastconv/backends/numba/winograd.py says why these points: 0, +-11/16, +-11/8 and infinity, exact in
- * binary.
+ * F(3 x 3, 4 x 4) with the tile of dy in the kernel's part. The input gradient is the forward pass with the flipped
+ * kernel or, where dy has fewer tiles, the adjoint of the forward pass. fastconv/backends/plan_winograd.py has the
+ * blocking and the workspace; fastconv/backends/numba/winograd.py says why these points: 0, +-11/16, +-11/8 and
+ * infinity, exact in binary.
  */
 
 #define P 0.6875f
@@ -31,6 +32,19 @@ INLINE void line_input(const VECTOR *d, VECTOR *m)
     m[3] = even_q + Q * odd_q;
     m[4] = even_q - Q * odd_q;
     m[5] = P2 * Q2 * d[1] + (d[5] - (P2 + Q2) * d[3]);
+}
+
+/* B D m: the adjoint of line_input, where D takes out what line_weight or line_grad_output scaled once too often. */
+INLINE void line_scatter(const VECTOR *m, VECTOR *d)
+{
+    const float of_p = 2 * P2 * (P2 - Q2), of_q = 2 * Q2 * (Q2 - P2), both = P2 * Q2;
+    const VECTOR sum_p = m[1] + m[2], less_p = m[1] - m[2], sum_q = m[3] + m[4], less_q = m[3] - m[4];
+    d[0] = both * both * m[0];
+    d[1] = -P * Q2 * of_p * less_p + (-Q * P2 * of_q * less_q + both * m[5]);
+    d[2] = -Q2 * of_p * sum_p + (-P2 * of_q * sum_q - (P2 + Q2) * both * m[0]);
+    d[3] = P * of_p * less_p + (Q * of_q * less_q - (P2 + Q2) * m[5]);
+    d[4] = of_p * sum_p + (of_q * sum_q + both * m[0]);
+    d[5] = m[5];
 }
 
 INLINE void line_weight(const VECTOR *g, VECTOR *m)
@@ -76,10 +90,10 @@ INLINE void line_grad_weight(const VECTOR *m, VECTOR *w)
 }
 
 /*
- * Transform a square tile of FROM x FROM vectors into one of TO x TO: its columns, then the rows of the result. The
- * vectors of a row lie `column` elements apart, the rows `row` elements.
+ * Transform a square tile of FROM x FROM vectors into one of TO x TO: its columns, then the rows of the result, which
+ * are PUT into their places. The vectors of a row lie `column` elements apart, the rows `row` elements.
  */
-#define DEFINE_TRANSFORM(KIND, FROM, TO)                                                                              \
+#define DEFINE_TRANSFORM(KIND, FROM, TO, PUT)                                                                         \
     INLINE void transform_##KIND(const float *restrict source, ptrdiff_t row, ptrdiff_t column,                \
                                         float *restrict target, ptrdiff_t row_out, ptrdiff_t column_out)              \
     {                                                                                                                 \
@@ -93,15 +107,18 @@ INLINE void line_grad_weight(const VECTOR *m, VECTOR *w)
             VECTOR in[FROM], out[TO];                                                                                 \
             UNROLLED for (int j = 0; j < FROM; j++) in[j] = half[j][i];                                               \
             line_##KIND(in, out);                                                                                     \
-            UNROLLED for (int j = 0; j < TO; j++) STORE(out[j], target + i * row_out + j * column_out);               \
+            UNROLLED for (int j = 0; j < TO; j++) PUT(out[j], target + i * row_out + j * column_out);                 \
         }                                                                                                             \
     }
 
-DEFINE_TRANSFORM(input, 6, 6)
-DEFINE_TRANSFORM(weight, 3, 6)
-DEFINE_TRANSFORM(output, 6, 4)
-DEFINE_TRANSFORM(grad_output, 4, 6)
-DEFINE_TRANSFORM(grad_weight, 6, 3)
+#define ADD(value, place) STORE(LOAD(place) + (value), place)
+
+DEFINE_TRANSFORM(input, 6, 6, STORE)
+DEFINE_TRANSFORM(scatter, 6, 6, ADD)
+DEFINE_TRANSFORM(weight, 3, 6, STORE)
+DEFINE_TRANSFORM(output, 6, 4, STORE)
+DEFINE_TRANSFORM(grad_output, 4, 6, STORE)
+DEFINE_TRANSFORM(grad_weight, 6, 3, STORE)
 
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
@@ -289,10 +306,40 @@ static void gather(const float *products, ptrdiff_t product_point, ptrdiff_t pan
 }
 
 /*
+ * Of the products of an image's tiles of dy, the planes of dx: what 6 x 6 positions of each tile make, 4 apart, is
+ * added up. Of a row of tiles the first 4 rows are then done; the others are the first ones of the next row's.
+ */
+static void overlap(const float *products, ptrdiff_t product_point, ptrdiff_t panel_width, ptrdiff_t wide,
+                    ptrdiff_t tile_rows, ptrdiff_t tile_columns, ptrdiff_t top, ptrdiff_t left, float *outputs,
+                    float *target, ptrdiff_t height, ptrdiff_t width, ptrdiff_t distance)
+{
+    const ptrdiff_t line = (4 * tile_columns + 2) * panel_width;
+    float *done = outputs + 6 * line; /* the same rows one behind the other, to be transposed as one */
+    memset(outputs, 0, 6 * line * sizeof(float));
+    for (ptrdiff_t i = 0; i < tile_rows; i++) {
+        for (ptrdiff_t j = 0; j < tile_columns; j++)
+            for (ptrdiff_t k = 0; k < wide; k += LANES)
+                transform_scatter(products + (i * tile_columns + j) * panel_width + k, 6 * product_point, product_point,
+                                  outputs + 4 * j * panel_width + k, line, panel_width);
+        const ptrdiff_t first = larger(0, top - 4 * i);
+        const ptrdiff_t last = smaller(i == tile_rows - 1 ? 6 : 4, height + top - 4 * i);
+        for (ptrdiff_t r = first; r < last; r++)
+            memcpy(done + (r - first) * width * panel_width, outputs + r * line + left * panel_width,
+                   width * panel_width * sizeof(float));
+        /* With much padding a row of tiles may have none that are inside. */
+        transpose_float((last - first) * width, wide, done, panel_width, target + (4 * i + first - top) * width,
+                        distance, 0);
+        memcpy(outputs, outputs + 4 * line, 2 * line * sizeof(float));
+        memset(outputs + 2 * line, 0, 4 * line * sizeof(float));
+    }
+}
+
+/*
  * The forward pass or the input gradient. A work item is a block of tiles (part of an image, or several whole images)
  * and a run of panels of a group. With `fused` the panels are those of the kernel itself, and each part of them is
  * transformed just before its use. Where phases have products of their own, points that vanish are left out of them:
- * `sets` of steps are summed up one after the other, `column_sets` of panels follow each other.
+ * `sets` of steps are summed up one after the other, `column_sets` of panels follow each other. With `adjoint` the
+ * tiles are those of dy, and a block has all tiles of its images.
  */
 static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
 {
@@ -307,6 +354,7 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const Depth depth = {a[38], a[39], a[40], a[41], a[42], a[43]};
     const int64_t *taps = a + 44;
     const ptrdiff_t all_taps = taps[1] * taps[2], sets = a[49], column_sets = a[50], steps = a[51], set_panels = a[52];
+    const ptrdiff_t adjoint = a[53];
     /* The part of the work that begins here tells which of the `parts` workspaces is this thread's. */
     float *slab = (float *)a[6] + (begin * parts + count - 1) / count * work_size;
     float *points = slab + a[28], *products = slab + a[29], *outputs = slab + a[30], *own = slab + a[37];
@@ -328,10 +376,15 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
         const Window window = {channels, depth.size * plane, height, width, smaller(block_h, tiles_h - tile_h),
                                smaller(block_w, tiles_w - tile_w)};
         const ptrdiff_t each = window.tile_rows * window.tile_columns, tiles = here * each;
-        for (ptrdiff_t n = 0; n < here; n++)
-            spread_input(source + ((image + n) / depth.output * groups + group) * channels * depth.size * plane,
-                         &window, &depth, (image + n) % depth.output, 4 * tile_h - top, 4 * tile_w - left, slab,
-                         points + n * each * pitch, point, pitch);
+        for (ptrdiff_t n = 0; n < here; n++) {
+            const ptrdiff_t of = (image + n) / depth.output * groups + group, o = (image + n) % depth.output;
+            const float *from = source + of * channels * depth.size * plane;
+            float *to = points + n * each * pitch;
+            if (adjoint)
+                spread_grad_output(from + o * plane, &window, 0, 0, slab, to, point, pitch);
+            else
+                spread_input(from, &window, &depth, o, 4 * tile_h - top, 4 * tile_w - left, slab, to, point, pitch);
+        }
         for (ptrdiff_t i = 0; i < tiles + MAX_TILE_ROWS; i++) row[i] = smaller(i, tiles - 1) * pitch;
         for (ptrdiff_t block = first_panel; block < last_panel; block++) {
             const ptrdiff_t column_set = block / set_panels, set_column = block % set_panels * panel_width;
@@ -364,10 +417,15 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
             }
             for (ptrdiff_t n = 0; n < here; n++) {
                 const ptrdiff_t of = (image + n) / depth.output * groups + group, o = (image + n) % depth.output;
-                gather(products + n * each * panel_width, product_point, panel_width, wide, window.tile_rows,
-                       window.tile_columns, outputs,
-                       out + ((of * filters + column) * depth.output + o) * out_plane, 4 * tile_h, 4 * tile_w,
-                       out_height, out_width, depth.output * out_plane, bias ? bias + group * filters + column : 0);
+                const float *from = products + n * each * panel_width;
+                float *to = out + ((of * filters + column) * depth.output + o) * out_plane;
+                if (adjoint)
+                    overlap(from, product_point, panel_width, wide, window.tile_rows, window.tile_columns, top, left,
+                            outputs, to, out_height, out_width, depth.output * out_plane);
+                else
+                    gather(from, product_point, panel_width, wide, window.tile_rows, window.tile_columns, outputs, to,
+                           4 * tile_h, 4 * tile_w, out_height, out_width, depth.output * out_plane,
+                           bias ? bias + group * filters + column : 0);
             }
         }
     }
@@ -452,6 +510,7 @@ static void winograd_gradient(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     }
 }
 
+#undef ADD
 #undef P
 #undef Q
 #undef P2

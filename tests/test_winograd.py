@@ -17,7 +17,13 @@ VOLUMES = {
     "deep_groups": ((2, 64, 4, 7, 7), (64, 32, 5, 3, 3), 1, 2, 1, 2, 1, (True, True, True)),
     "padded_beyond_taps": ((2, 32, 2, 16, 16), (32, 32, 2, 3, 3), 1, 3, 1, 1, 1, (True, True, True)),
     "weights_transformed_in_parts": ((1, 512, 3, 6, 6), (512, 512, 3, 3, 3), 1, 1, 1, 1, 1, (True, True, True)),
+    "slices_alone": ((2, 36, 3, 13, 13), (52, 36, 1, 3, 3), 1, 0, 1, 1, 0, (True, True, True)),
 }
+# Of these and of the planes, those whose input gradient has the tiles of dy.
+ADJOINT = {"slices_alone", "2_taps_valid", "5_taps_valid", "strided_4_taps", "strided_5_taps", "stride_3", "valid",
+           "padded_across", "padded_5_taps", "valid_groups", "padded_far", "padded_far_5_taps",
+           "valid_weights_in_parts", "valid_dilated", "valid_strided", "valid_strided_rest", "valid_strided_groups",
+           "valid_strided_down", "valid_stride_3"}
 
 
 @pytest.mark.parametrize("name", VOLUMES)
@@ -28,7 +34,9 @@ def test_volumes(engine, name):
                "groups": groups}
     g = geometry.conv("conv3d", x_shape, w_shape, *options.values())
     planners = (plan_winograd.forward, plan_winograd.backward_input, plan_winograd.backward_weight)
-    assert tuple(planner(g, 64) is not None for planner in planners) == takes
+    forms = [planner(g, 64) for planner in planners]
+    assert tuple(form is not None for form in forms) == takes
+    assert forms[1] is None or forms[1].adjoint == (name in ADJOINT)
     rng = np.random.default_rng(7)
     x, w, b = (rng.standard_normal(shape, np.float32) for shape in (x_shape, w_shape, w_shape[:1]))
     leaves = [torch.from_numpy(a).double().requires_grad_() for a in (x, w, b)]
@@ -59,6 +67,23 @@ PLANES = {
     "strided_8_taps": ((2, 32, 40, 41), (64, 32, 8, 8), 2, 5, 1, 1, True),
     "strided_9_taps": ((4, 160, 32, 32), (64, 160, 9, 9), 2, 4, 1, 1, True),
     "stride_3": ((2, 64, 72, 71), (64, 64, 8, 8), 3, 3, 1, 1, True),
+    # All phases share a panel, of which the columns of the last one end within a vector.
+    "strided_down": ((2, 24, 48, 41), (64, 24, 6, 3), (2, 1), (2, 1), 1, 1, True),
+    "valid": ((64, 32, 13, 13), (64, 32, 3, 3), 1, 0, 1, 1, False),
+    # Five images in blocks of three.
+    "padded_across": ((5, 36, 13, 14), (52, 36, 3, 3), 1, (0, 1), 1, 1, False),
+    "padded_5_taps": ((3, 36, 13, 13), (36, 36, 5, 5), 1, 1, 1, 1, False),
+    "valid_groups": ((4, 108, 13, 13), (156, 36, 3, 3), 1, 0, 1, 3, False),
+    # Rows of tiles that make nothing inside dx.
+    "padded_far": ((2, 36, 12, 6), (52, 36, 3, 3), 1, (5, 0), 1, 1, False),
+    "padded_far_5_taps": ((4, 36, 11, 11), (52, 36, 5, 5), 1, (4, 0), 1, 1, False),
+    "valid_weights_in_parts": ((2, 520, 9, 9), (520, 520, 3, 3), 1, 0, 1, 1, False),
+    "valid_dilated": ((3, 36, 26, 27), (40, 36, 3, 3), 1, 0, 2, 1, True),
+    "valid_strided": ((4, 64, 28, 27), (96, 64, 6, 6), 2, 0, 1, 1, True),
+    "valid_strided_rest": ((2, 74, 26, 25), (74, 74, 5, 5), 2, 1, 1, 1, True),
+    "valid_strided_groups": ((3, 80, 25, 26), (120, 40, 5, 6), 2, (0, 1), 1, 2, True),
+    "valid_strided_down": ((2, 24, 41, 30), (64, 24, 6, 3), (2, 1), (2, 1), 1, 1, True),
+    "valid_stride_3": ((4, 32, 38, 37), (64, 32, 8, 8), 3, 0, 1, 1, True),
 }
 
 
@@ -70,7 +95,9 @@ def test_planes(engine, name):
     planners = (plan_winograd.forward, plan_winograd.backward_input, plan_winograd.backward_weight)
     apart = plan_winograd.apart(g)
     assert (apart is not None) == is_apart
-    assert all(planner(apart.inner, 64, taps=apart.taps) if is_apart else planner(g, 64) for planner in planners)
+    forms = [planner(apart.inner, 64, taps=apart.taps) if is_apart else planner(g, 64) for planner in planners]
+    assert None not in forms
+    assert forms[1].adjoint == (name in ADJOINT)
     rng = np.random.default_rng(7)
     x, w, b = (rng.standard_normal(shape, np.float32) for shape in (x_shape, w_shape, w_shape[:1]))
     leaves = [torch.from_numpy(a).double().requires_grad_() for a in (x, w, b)]
