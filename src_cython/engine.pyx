@@ -25,7 +25,7 @@ CYTHON = ".".join(str(CYTHON_HEX_VERSION >> shift & 255) for shift in (24, 16, 8
 # {kernel: number of its arguments}, in the order in which `dispatch` counts kernels.
 ARGUMENTS = {"pad": 12, "pack": 11, "multiply": 7, "multiply_weight": 23, "add_up": 4, "im2col": 20, "col2im": 20,
              "max_forward": 22, "max_backward": 10, "avg_forward": 23, "avg_backward": 22,
-             "winograd_weights": 15, "winograd": 55, "winograd_gradient": 46, "sum_planes": 3,
+             "winograd_weights": 15, "winograd": 59, "winograd_gradient": 46, "sum_planes": 3,
              "split": 11, "join": 11, "multiply_rows": 62, "add_rows": 52}
 # As of `fastconv.backends.engine`, which counts the changes of the arguments.
 REVISION = 3

@@ -336,7 +336,7 @@ static void overlap(const float *products, ptrdiff_t product_point, ptrdiff_t pa
 
 /*
  * The forward pass or the input gradient. A work item is a block of tiles (part of an image, or several whole images)
- * and a run of panels of a group. With `fused` the panels are those of the kernel itself, and each part of them is
+ * and a run of panels of a group. With `fused`, `panels` is the kernel itself, and each part of it is packed and
  * transformed just before its use. Where phases have products of their own, points that vanish are left out of them:
  * `sets` of steps are summed up one after the other, `column_sets` of panels follow each other. With `adjoint` the
  * tiles are those of dy, and a block has all tiles of its images.
@@ -354,10 +354,11 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const Depth depth = {a[38], a[39], a[40], a[41], a[42], a[43]};
     const int64_t *taps = a + 44;
     const ptrdiff_t all_taps = taps[1] * taps[2], sets = a[49], column_sets = a[50], steps = a[51], set_panels = a[52];
-    const ptrdiff_t adjoint = a[53];
+    const ptrdiff_t adjoint = a[53], group_stride = a[54], step_stride = a[55], column_stride = a[56];
     /* The part of the work that begins here tells which of the `parts` workspaces is this thread's. */
     float *slab = (float *)a[6] + (begin * parts + count - 1) / count * work_size;
     float *points = slab + a[28], *products = slab + a[29], *outputs = slab + a[30], *own = slab + a[37];
+    float *packed = slab + a[57];
     const ptrdiff_t panel_count = column_sets * set_panels, set_filters = filters / column_sets;
     const ptrdiff_t runs = parts_of(panel_count, run);
     const ptrdiff_t blocks_h = parts_of(tiles_h, block_h), blocks_w = parts_of(tiles_w, block_w);
@@ -390,17 +391,24 @@ static void winograd(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
             const ptrdiff_t column_set = block / set_panels, set_column = block % set_panels * panel_width;
             const ptrdiff_t column = column_set * set_filters + set_column;
             const ptrdiff_t wide = smaller(set_filters - set_column, panel_width);
-            const float *panel = panels + (fused ? (group * set_panels + block % set_panels) * steps * all_taps
-                                                       * panel_width
+            const float *panel = panels + (fused ? group * group_stride + set_column * column_stride
                                                  : (group * panel_count + block) * POINTS * weight_point);
             for (ptrdiff_t set = 0; set < sets; set++) {
                 const Phase phase = phase_of(taps, set + column_set);
                 for (ptrdiff_t c = 0; c < steps; c += chunk) {
                     const ptrdiff_t some = smaller(chunk, steps - c);
                     const float *weights = fused ? own : panel + (set * steps + c) * panel_width;
+                    if (fused && step_stride == all_taps) /* the steps of a column follow each other */
+                        transpose_float(wide, some * all_taps, panel + c * all_taps, column_stride, packed, panel_width,
+                                        0);
+                    else if (fused)
+                        for (ptrdiff_t i = 0; i < some; i++)
+                            transpose_float(wide, all_taps, panel + (c + i) / depth.taps * step_stride
+                                                            + (c + i) % depth.taps * all_taps,
+                                            column_stride, packed + i * all_taps * panel_width, panel_width, 0);
                     for (ptrdiff_t i = 0; fused && i < some; i++)
                         for (ptrdiff_t j = 0; j < wide; j += LANES)
-                            spread_taps(panel + (c + i) * all_taps * panel_width + j, panel_width, &phase, flipped,
+                            spread_taps(packed + i * all_taps * panel_width + j, panel_width, &phase, flipped,
                                         own + i * panel_width + j, weight_point);
                     for (ptrdiff_t xi = 0; xi < POINTS; xi++)
                         if (sets * column_sets == 1 || !vanishes(&phase, flipped, xi))

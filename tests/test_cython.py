@@ -65,7 +65,7 @@ from fastconv.backends import cython, tensordot
 def record(kernel, *rest):
     ran.add(kernel)
     if kernel == "winograd":
-        forms.append(int(np.frombuffer(rest[1], np.int64)[-2]))
+        forms.append(int(np.frombuffer(rest[1], np.int64)[53]))
     run(kernel, *rest)
 
 ran, run, forms, errors = set(), cython._contract.run, [], []

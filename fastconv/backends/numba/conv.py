@@ -280,7 +280,8 @@ def _multiply(begin, end, a, entry, like):
             # Through a turned block: reading c down its columns instead costs twice the time of these stores.
             for i in range(0, rows, size):
                 for j in range(0, wide, size):
-                    transpose(shift(c, i * panel_width + j), panel_width, size, size, turned, size, size,
+                    # Only so many columns have a bias to read.
+                    transpose(shift(c, i * panel_width + j), panel_width, size, min(size, wide - j), turned, size, size,
                               offset(a[2], group * columns + column + j, like), False)
                     some = min(size, rows - i)
                     for k in range(min(size, wide - j)):
