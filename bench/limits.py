@@ -8,7 +8,7 @@ from bench.cases import Conv
 from fastconv.backends import plan_winograd
 
 MIB = 1 << 20
-LANES = 16  # of the plans' vectors; whether a transform is chosen does not depend on it
+WIDTH = 64  # of the plans' panels, as with AVX-512
 
 
 def multiply_adds(case, direction):
@@ -45,14 +45,12 @@ def transformed(case, direction):
     if not isinstance(case, Conv):
         return False
     g = case.geometry()
-    if plan_winograd.apart(g, LANES) is not None:
-        return True
     passes = {"forward": (plan_winograd.forward,),
               "backward": (plan_winograd.backward_input, plan_winograd.backward_weight)}
     if case.transposed:
         passes["forward"] = (plan_winograd.backward_input,)
         passes["backward"] = (plan_winograd.forward, plan_winograd.backward_weight)
-    return any(planner(g, LANES) is not None for planner in passes[direction])
+    return any(plan_winograd.transform(planner, g, WIDTH)[1] is not None for planner in passes[direction])
 
 
 def channels(case):

@@ -231,11 +231,7 @@ class Engine:
         """(Apart or None, the Winograd plan of a pass or None) by type, the precision asked for and the cost."""
         if p.dtype.itemsize != 4 or p.exact:
             return None, None
-        apart = plan_winograd.apart(g)
-        if apart is None:
-            return None, planner(g, self._width(p), self.kernels)
-        form = planner(apart.inner, self._width(p), self.kernels, apart.taps)
-        return (None, None) if form is None else (apart, form)
+        return plan_winograd.transform(planner, g, self._width(p), self.kernels)
 
     def _whole(self, p, planes, phases):
         """Where a result goes that is then joined to `planes`, or those themselves where there are no phases."""

@@ -460,6 +460,15 @@ def apart(g):
     return _undilated(g) if g.stride[1:] == (1, 1) else _unstrided(g)
 
 
+def transform(planner, g, width, kernels=KERNELS):
+    """(Apart or None, plan or None) of a pass, whose `planner` is one of the three functions below."""
+    found = apart(g)
+    if found is None:
+        return None, planner(g, width, kernels)
+    form = planner(found.inner, width, kernels, found.taps)
+    return (None, None) if form is None else (found, form)
+
+
 def _inner_size(g, step, kernel, before, padding, output):
     """Rows and columns of a phase of x: as many as hold its elements, and as the windows reach."""
     return tuple(max(o + r - 1 - p, -(-(i + b) // s))
