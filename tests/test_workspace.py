@@ -15,6 +15,7 @@ SHAPE = (64, 1 << 13)  # 2 MiB of float32
 @pytest.fixture(autouse=True)
 def _pool(monkeypatch):
     monkeypatch.setattr(workspace, "_pool", workspace._Pool())
+    monkeypatch.setattr(workspace, "_spaces", workspace._Spaces())
 
 
 def place(array):
@@ -74,6 +75,20 @@ def test_no_more_than_so_much_is_kept(monkeypatch):
     assert [place(piece) + -place(piece) % workspace.LINE for piece in workspace._pool.pieces] == places[2:]
     workspace.empty((3 << 21,), np.dtype(np.float32))
     assert workspace._pool.bytes == two
+
+
+def test_workspaces_share_the_largest_piece():
+    def used(size):
+        return workspace.Workspace(size, place).address
+
+    first = used(1 << 20)
+    assert used(1 << 19) == first
+    larger = used(3 << 20)
+    assert [piece.nbytes for piece in workspace._spaces.pieces] == [(3 << 20) + workspace.LINE]
+    assert used(1 << 20) == larger
+    one, other = workspace.Workspace(1 << 20, place), workspace.Workspace(1 << 20, place)
+    assert one.address != other.address
+    assert one.address % workspace.LINE == other.address % workspace.LINE == 0
 
 
 def test_small_arrays_are_left_to_numpy():

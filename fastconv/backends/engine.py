@@ -251,8 +251,10 @@ class Engine:
     def _multiply_winograd(self, p, source, w, bias, out, form, g):
         weights = w
         if not form.fused:
-            packed, weights = self._pack(p, w, form.panels), p.space(form.weights)
+            weights = p.space(form.weights)
+            packed = self._pack(p, w, form.panels)
             p.do("winograd_weights", form.weight_items, (packed, weights), form.weight_args, form.weights)
+            p.drop(packed)
         run = form.run(p.most)
         items = form.items(run)
         parts = min(p.most, items)

@@ -43,7 +43,7 @@ class Program:
         self.engine, self.dtype, self.most = engine, dtype, most
         self.arguments = [Slot(i, size) for i, size in enumerate(sizes)]
         self._steps = []
-        self._bytes = 0
+        self._bytes = self._top = 0
         # What follows the arguments' addresses in the list of all: the workspaces' offsets, then fixed addresses.
         self._offsets = []
         self._fixed = [0]
@@ -51,10 +51,15 @@ class Program:
 
     def space(self, size):
         """A Slot for `size` elements of the workspace, the first one aligned to a cache line."""
-        slot = Slot(len(self._offsets), size, self._bytes)
-        self._offsets.append(self._bytes)
-        self._bytes += -(-size * self.dtype.itemsize // LINE) * LINE
+        slot = Slot(len(self._offsets), size, self._top)
+        self._offsets.append(self._top)
+        self._top += -(-size * self.dtype.itemsize // LINE) * LINE
+        self._bytes = max(self._bytes, self._top)
         return slot
+
+    def drop(self, slot):
+        """Let what is planned next take the workspace from `slot` on, which no later step reads."""
+        self._top = slot.offset
 
     def do(self, kernel, count, arrays, numbers, work, most=None):
         """Add a step: the work items 0 .. `count` of the kernel called `kernel`, on `most` threads at most.

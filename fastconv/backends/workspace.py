@@ -5,10 +5,10 @@ from math import prod
 
 import numpy as np
 
-# Bytes kept for the next call, and the smallest pieces worth it, of a workspace and of a result. Memory fresh from the
+# Bytes kept for the next call, of results and of workspaces, and the smallest pieces worth it. Memory fresh from the
 # system costs a page fault for each 4 KiB, about a microsecond: 5 of the 10 ms of a dilated 3 x 3 convolution of
 # 8 x 128 x 28 x 28, 2 of the 10 ms of a training step.
-KEPT = 128 << 20
+KEPT, KEPT_SPACES = 80 << 20, 48 << 20
 LEAST = 256 << 10
 LEAST_RESULT = 1 << 20
 LINE = 64  # bytes of a cache line
@@ -29,22 +29,18 @@ class _Pool:
         if not self.lock.acquire(blocking=False):
             return None
         try:
-            for i in range(len(self.pieces) - 1, -1, -1):
-                if self.pieces[i].nbytes == size:
-                    self.bytes -= size
-                    return self.pieces.pop(i)
-            return None
+            return self._found(size)
         finally:
             self.lock.release()
 
-    def give(self, piece):
-        """Keep a piece; where there are too many, the earliest are let go."""
-        if piece.nbytes > KEPT or not self.lock.acquire(blocking=False):
+    def give(self, piece, most):
+        """Keep a piece; where there are more than `most` bytes, the earliest are let go."""
+        if piece.nbytes > most or not self.lock.acquire(blocking=False):
             return
         try:
             self.pieces.append(piece)
             self.bytes += piece.nbytes
-            while self.bytes > KEPT:
+            while self.bytes > most:
                 self.bytes -= self.pieces.pop(0).nbytes
         finally:
             self.lock.release()
@@ -59,13 +55,35 @@ class _Pool:
         finally:
             self.lock.release()
 
+    def _found(self, size):
+        for i in range(len(self.pieces) - 1, -1, -1):
+            if self.pieces[i].nbytes == size:
+                self.bytes -= size
+                return self.pieces.pop(i)
+        return None
 
-_pool = _Pool()
+
+class _Spaces(_Pool):
+    """Pieces that serve any call that needs no more, so that layers by turns work in the same memory."""
+
+    def _found(self, size):
+        enough = [i for i, piece in enumerate(self.pieces) if piece.nbytes >= size]
+        if not enough:  # a larger one is going to take their place
+            self.pieces.clear()
+            self.bytes = 0
+            return None
+        piece = self.pieces.pop(min(enough, key=lambda i: self.pieces[i].nbytes))
+        self.bytes -= piece.nbytes
+        return piece
+
+
+_pool, _spaces = _Pool(), _Spaces()
 
 
 def clear():
     """Give back to the system what is kept for later calls."""
     _pool.clear()
+    _spaces.clear()
 
 
 class Workspace:
@@ -83,20 +101,19 @@ class Workspace:
     address : int
     """
 
-    __slots__ = ("_bytes", "_piece", "address")
+    __slots__ = ("_piece", "address")
 
     def __init__(self, size, address):
-        self._bytes = size + LINE
-        self._piece = _pool.take(self._bytes) if self._bytes >= LEAST else None
+        self._piece = _spaces.take(size + LINE) if size >= LEAST else None
         if self._piece is None:
-            self._piece = np.empty(self._bytes, np.uint8)
+            self._piece = np.empty(size + LINE, np.uint8)
         first = address(self._piece)
         self.address = first + -first % LINE
 
     def __del__(self):
         # None where there was no memory left for it.
-        if self._bytes >= LEAST and self._piece is not None:
-            _pool.give(self._piece)
+        if self._piece is not None and self._piece.nbytes >= LEAST:
+            _spaces.give(self._piece, KEPT_SPACES)
 
 
 class _Result:
@@ -108,7 +125,7 @@ class _Result:
         self._piece, self.__array_interface__ = piece, interface
 
     def __del__(self):
-        _pool.give(self._piece)
+        _pool.give(self._piece, KEPT)
 
 
 def empty(shape, dtype):
