@@ -71,7 +71,6 @@ im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight
 max_pool_forward, max_pool_backward = _contract.max_pool_forward, _contract.max_pool_backward
-max_pool_backward_checked = _contract.max_pool_backward_checked
 avg_pool_forward, avg_pool_backward = _contract.avg_pool_forward, _contract.avg_pool_backward
 
 

@@ -246,11 +246,10 @@ def _clear_rest(dx, lines, height, width, out_w):
 @helper
 def _lie_in(where, count, size):
     """Whether `count` indices are those of a map of `size` elements."""
-    largest, all_bits = 0, 0
+    bits = 0  # whose sign is that of a negative index, or of what is left to the last element beyond it
     for q in range(count):
-        largest = max(largest, where[q])
-        all_bits |= where[q]
-    return largest < size and all_bits >= 0
+        bits |= where[q] | (size - 1 - where[q])
+    return bits >= 0
 
 
 @range_kernel
