@@ -134,8 +134,7 @@ class Engine:
                  "conv_backward_weight": (x, y, w, g.k), "im2col": (x, cols), "col2im": (cols, x),
                  "max_pool_forward": (x, y, y), "max_pool_backward": (y, y, x, 1), "avg_pool_forward": (x, y),
                  "avg_pool_backward": (y, x)}[function]
-        p = Program(self, dtype, most, sizes)
-        p.exact = level == "highest"
+        p = Program(self, dtype, most, level == "highest", sizes)
         getattr(self, f"plan_{function}")(p, g, *p.arguments, *more)
         return p.ready()
 

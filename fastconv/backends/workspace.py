@@ -8,7 +8,7 @@ import numpy as np
 # Bytes kept for the next call, of results and of workspaces, and the smallest pieces worth it. Memory fresh from the
 # system costs a page fault for each 4 KiB, about a microsecond: 5 of the 10 ms of a dilated 3 x 3 convolution of
 # 8 x 128 x 28 x 28, 2 of the 10 ms of a training step.
-KEPT, KEPT_SPACES = 80 << 20, 48 << 20
+KEPT, KEPT_SPACES = 128 << 20, 48 << 20
 LEAST = 256 << 10
 LEAST_RESULT = 1 << 20
 LINE = 64  # bytes of a cache line
