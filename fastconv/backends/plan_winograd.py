@@ -9,8 +9,8 @@ from fastconv.geometry import Geometry
 
 # Taps across and down of the kernels that six points serve.
 KERNELS = (2, 3, 4, 5)
-# How many times as fast the transform should be to pay for taking a strided convolution apart, as measured on Zen 4 for
-# strides of 1, 2 and more: where 1.3 times were expected, 3 x 3 taps of stride 2 took 8.0 ms in place of 9.6 for 64 to
+# How many times as fast as the direct product the transform must be expected to be, for strides of 1, 2 and more, as
+# measured on Zen 4: where 1.3 times were expected, 3 x 3 taps of stride 2 took 8.0 ms in place of 9.6 for 64 to
 # 128 channels of 8 x 56 x 56, and where 1.14 were, 2.3 in place of 2.1 for 32 to 64.
 NEEDED = {1: 1.15, 2: 1.15, 3: 1.7}
 # Channels of a phase from which on each phase has products of its own, which leave out points that are zeros.
@@ -440,7 +440,7 @@ class Phases:
 
 @dataclass(frozen=True)
 class Apart:
-    """A convolution as one without dilation and of stride 1, `inner`, on the phases of x, and of y or w.
+    """A convolution as one without dilation and of stride 1, `inner`, on the phases of x, and of y.
 
     Of a dilated one all phases go through the same kernel, each to a phase of y. Of a strided one each goes through the
     taps of its own, and all to y: the phases of a channel are channels.

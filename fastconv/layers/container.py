@@ -179,7 +179,7 @@ def _order(layers):
 
     What never falls does not change which element of a window is the largest, so that results and gradients are the
     same: where all of a window are below 0 the gradient of the first one is 0 in place of that of the largest. But ReLU
-    has fewer elements to do: with windows of 2 x 2 a training step of `digits_cnn` takes 1.1 ms less of 12.
+    has fewer elements to do: with windows of 2 x 2 a training step of `digits_cnn` takes 1.0 ms less of 12.
     """
     order = list(layers)
     for i in range(len(order) - 1):
