@@ -207,7 +207,7 @@ def _fan(axes, columns, depth, planes, plane, lanes, fans, strips, flat):
     length, vectors = found
     rows, pitch, across = strips.rows, strips.strides[2], -(-width // lanes)
     order, most = [], -(-(rows - 1) * pitch // lanes) + across
-    if flat and axes[1].stride == axes[2].stride == 1 and most < rows * across and planes * plane <= NEAR * 4:
+    if flat and axes[1].stride == axes[2].stride == 1 and most < rows * across:
         order = _flat((rows - 1) * pitch, width, pitch, lanes)
         across = most / rows
     tiles = across / vectors if order else -(-across // vectors)
