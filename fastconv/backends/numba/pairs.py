@@ -8,7 +8,6 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.stream import copy_lines, fence
 from fastconv.backends.numba.tile import INT, LANE, Vectors
 from fastconv.backends.numba.window import Windows, divide
 from fastconv.backends.numba.words import Loop
@@ -22,8 +21,8 @@ def _store_pairs(v, left, right, place):
 
 
 @intrinsic
-def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, streamed):
-    """Gradients of some lines of windows of 2 x 2 that do not overlap, from the map's first, where their maxima were.
+def scatter_pairs(typingctx, dy, indices, dx, first, width, outputs, lines):
+    """Gradients of some lines of windows of 2 x 2 that do not overlap, where their maxima were.
 
     Every element of their rows is written, but for the last one where `width` is odd; and up to two vectors beyond the
     last row. Up to a vector of `dy` and `indices` is read beyond the last. A row's last vector comes first: what it
@@ -33,23 +32,18 @@ def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, str
     Parameters
     ----------
     dy, dx : pointer
-        The map's.
+        From the first of these lines on.
     indices : pointer to int64
+        The same.
+    first : int64
+        Element of the map with which they begin.
     width, outputs : int64
         Elements of a row of the map, and windows in it.
     lines : int64
-    buffer : pointer
-        Place for two rows and two vectors.
-    streamed : literal 0 or 1
-        Whether to write past the caches, by way of the buffer.
     """
 
-    if not isinstance(streamed, types.IntegerLiteral):
-        return None
-
     def generate(context, builder, signature, args):
-        dy, indices, dx, width, outputs, lines, buffer, _ = args
-        stream = streamed.literal_value
+        dy, indices, dx, first, width, outputs, lines = args
         v = Vectors(context, builder, signature.args[0].dtype)
         w = Windows(v, 2, 2)
         kind, columns = ir.VectorType(INT, v.lanes), w.numbers(range(0, 2 * v.lanes, 2))
@@ -83,10 +77,10 @@ def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, str
             return known, builder.or_(bits, places)
 
         whole = ir.Constant(beyond.type, [1] * v.lanes)
-        line = Loop(builder, "lines", lines, 1, [columns, whole, ir.Constant(kind, [0] * v.lanes)])
+        begun = builder.add(columns, w.splat(builder.trunc(first, LANE)))
+        line = Loop(builder, "lines", lines, 1, [begun, whole, ir.Constant(kind, [0] * v.lanes)])
         windows, known, bits = line.values
-        out, target = builder.mul(line.index, outputs), v.at(dx, builder.mul(line.index, down))
-        upper = buffer if stream else target
+        out, upper = builder.mul(line.index, outputs), v.at(dx, builder.mul(line.index, down))
         ending = builder.add(windows, w.splat(builder.trunc(builder.mul(last, INT(2)), LANE)))
         found, bits = write(last, out, upper, ending, bits)
         known = builder.and_(known, builder.or_(found, beyond))
@@ -94,34 +88,27 @@ def scatter_pairs(typingctx, dy, indices, dx, width, outputs, lines, buffer, str
         here, known, bits = across.values
         found, bits = write(across.index, out, upper, here, bits)
         _, known, bits = across.close([builder.add(here, w.numbers(2 * v.lanes)), builder.and_(known, found), bits])
-        if stream:
-            copy_lines(v, buffer, target, down)
         _, known, bits = line.close([builder.add(windows, w.splat(builder.trunc(down, LANE))), known, bits])
         known = builder.and_(known, builder.icmp_unsigned("<", bits, ir.Constant(kind, [1 << 31] * v.lanes)))
-        if stream:
-            fence(builder)
         bits = ir.IntType(v.lanes)
         return builder.icmp_unsigned("==", builder.bitcast(known, bits), bits(-1))
 
     integer = types.int64
-    return types.boolean(dy, indices, dx, integer, integer, integer, dx, streamed), generate
+    return types.boolean(dy, indices, dx, integer, integer, integer, integer), generate
 
 
 @intrinsic
-def spread_pairs(typingctx, dy, dx, divisor, width, outputs, lines, buffer, streamed):
+def spread_pairs(typingctx, dy, dx, divisor, width, outputs, lines):
     """As `scatter_pairs`, but each gradient over `divisor` goes to all of its window."""
-    if not isinstance(streamed, types.IntegerLiteral):
-        return None
 
     def generate(context, builder, signature, args):
-        dy, dx, divisor, width, outputs, lines, buffer, _ = args
+        dy, dx, divisor, width, outputs, lines = args
         v = Vectors(context, builder, signature.args[0].dtype)
         divisors = v.broadcast(builder.sitofp(divisor, v.element))
         last = builder.mul(builder.sdiv(builder.sub(outputs, INT(1)), INT(v.lanes)), INT(v.lanes))
         down = builder.mul(width, INT(2))
         line = Loop(builder, "lines", lines, 1, [])
-        source, target = v.at(dy, builder.mul(line.index, outputs)), v.at(dx, builder.mul(line.index, down))
-        upper = buffer if streamed.literal_value else target
+        source, upper = v.at(dy, builder.mul(line.index, outputs)), v.at(dx, builder.mul(line.index, down))
 
         def write(q):
             # As a sum that begins with 0: of -0.0 that is 0.0.
@@ -133,12 +120,8 @@ def spread_pairs(typingctx, dy, dx, divisor, width, outputs, lines, buffer, stre
         across = Loop(builder, "across", last, v.lanes, [])
         write(across.index)
         across.close()
-        if streamed.literal_value:
-            copy_lines(v, buffer, target, down)
         line.close()
-        if streamed.literal_value:
-            fence(builder)
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.void(dy, dx, integer, integer, integer, integer, dx, streamed), generate
+    return types.void(dy, dx, integer, integer, integer, integer), generate
