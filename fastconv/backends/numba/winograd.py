@@ -367,9 +367,9 @@ def overlap(tile, kernel, products, product_point, panel_width, wide, rows, colu
             copy(shift(outputs, r * line + left * panel_width), shift(done, (r - first) * width * panel_width),
                  width * panel_width)
         length, p = (last - first) * width, tile * i + first - top
-        for next_ in range(0, length, size):
-            j = min(next_, max(0, length - size))
-            for k in range(0, wide, size):
+        for k in range(0, wide, size):
+            for next_ in range(0, length, size):
+                j = min(next_, max(0, length - size))
                 transpose(shift(done, j * panel_width + k), panel_width, size, min(size, wide - k),
                           shift(target, k * plane + p * width + j), plane, min(size, length - j), nothing, past)
         for j in range((kernel - 1) * line):
@@ -500,9 +500,9 @@ def multiply(begin, end, a, like):
                     lines = min(tile, out_height - p)
                     for r in range(0, lines, lines if whole else 1):
                         length = lines * out_width if whole else min(line, out_width - q)
-                        for next_ in range(0, length, size):
-                            j = min(next_, max(0, length - size))
-                            for k in range(0, wide, size):
+                        for k in range(0, wide, size):
+                            for next_ in range(0, length, size):
+                                j = min(next_, max(0, length - size))
                                 transpose(shift(outputs, (r * line + j) * panel_width + k), panel_width, size,
                                           min(size, wide - k),
                                           shift(target, k * out_depth * out_plane + (p + r) * out_width + q + j),
