@@ -178,6 +178,19 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, step
 
 
 @intrinsic
+def ask_for_lines(typingctx, source, lds):
+    """Ask for the cache lines at ``source[i * lds]``, i < LANES, up to the second-level cache."""
+
+    def generate(context, builder, signature, args):
+        v = Vectors(context, builder, signature.args[0].dtype)
+        for i in range(v.lanes):
+            ask_for(builder, v.at(args[0], builder.mul(args[1], ir.Constant(INT, i))), level=2)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64), generate
+
+
+@intrinsic
 def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift, past):
     """Transpose one block of at most LANES x LANES elements through registers.
 

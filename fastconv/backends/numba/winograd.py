@@ -33,7 +33,7 @@ from fastconv.backends.numba.conv import multiply_block, offset, pack_columns
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import copy, sum_of
 from fastconv.backends.numba.stream import drain
-from fastconv.backends.numba.tile import Vectors, lanes, transpose
+from fastconv.backends.numba.tile import Vectors, ask_for_lines, lanes, transpose
 
 P, Q = 11 / 16, 11 / 8
 # Rows of the weight gradient's products at a time: whole tiles of 6 and of 8, since a tile adds to all of its rows, and
@@ -285,6 +285,7 @@ def turn(source, room, plane, channels, height, width, top, left, rows, columns,
         for next_ in range(first, last, size):
             j = min(next_, max(first, last - size))
             from_ = h * width + left + j
+            ask_for_lines(shift(source, from_ + size * plane), plane)
             if from_ + (size - 1) * plane + size <= room:
                 transpose(shift(source, from_), plane, size, size, shift(slab, line + j * size), size, size, nothing,
                           False)
