@@ -4,7 +4,7 @@ from fastconv.backends.numba.copies import weave
 from fastconv.backends.numba.isa import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
 from fastconv.backends.numba.stream import drain
-from fastconv.backends.numba.tile import lanes, tile, transpose
+from fastconv.backends.numba.tile import ask_for_lines, lanes, tile, transpose
 from fastconv.backends.plan import ROWS, STEPS
 
 # Rows of a tile of one, two, three and four vectors. An instruction set without the wider tiles never asks for them;
@@ -90,6 +90,7 @@ def pack_columns(source, columns, outer, inner, outer_stride, column_stride, pan
         for from_ in range(0, inner, ALONG):
             for j in range(0, columns, size):
                 for t in range(from_, min(from_ + ALONG, inner), size):
+                    ask_for_lines(shift(source, o * outer_stride + (j + size) * column_stride + t), column_stride, 0)
                     transpose(shift(source, o * outer_stride + j * column_stride + t), column_stride,
                               min(size, columns - j), min(size, inner - t), shift(panel, (o * inner + t) * width + j),
                               width, size, nothing, False)
@@ -260,8 +261,8 @@ def _multiply(begin, end, a, entry, like):
                         target[place[i] + j] += added[j]
         elif dense:
             for n in range(count):
-                for i in range(0, here, size):
-                    for j in range(0, wide, size):
+                for j in range(0, wide, size):
+                    for i in range(0, here, size):
                         transpose(shift(c, (n * here + i) * panel_width + j), panel_width, size, min(size, wide - j),
                                   shift(target, place[n * here + i] + j * out_column), out_column,
                                   min(size, here - i), offset(a[2], group * columns + column + j, like), past)

@@ -178,16 +178,18 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, step
 
 
 @intrinsic
-def ask_for_lines(typingctx, source, lds):
-    """Ask for the cache lines at ``source[i * lds]``, i < LANES, up to the second-level cache."""
+def ask_for_lines(typingctx, place, pitch, write):
+    """Ask for the cache lines at ``place[i * pitch]``, i < LANES: to `write` (a literal) or, further away, to read."""
+    if not isinstance(write, types.IntegerLiteral):
+        return None
 
     def generate(context, builder, signature, args):
-        v = Vectors(context, builder, signature.args[0].dtype)
+        v, written = Vectors(context, builder, signature.args[0].dtype), write.literal_value
         for i in range(v.lanes):
-            ask_for(builder, v.at(args[0], builder.mul(args[1], ir.Constant(INT, i))), level=2)
+            ask_for(builder, v.at(args[0], builder.mul(args[1], ir.Constant(INT, i))), written, 1 if written else 2)
         return context.get_dummy_value()
 
-    return types.void(source, types.int64), generate
+    return types.void(place, types.int64, write), generate
 
 
 @intrinsic
