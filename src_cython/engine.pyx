@@ -26,9 +26,9 @@ CYTHON = ".".join(str(CYTHON_HEX_VERSION >> shift & 255) for shift in (24, 16, 8
 ARGUMENTS = {"pad": 12, "pack": 11, "multiply": 7, "multiply_weight": 23, "add_up": 4, "im2col": 20, "col2im": 20,
              "max_forward": 22, "max_backward": 10, "avg_forward": 23, "avg_backward": 22,
              "winograd_weights": 15, "winograd": 59, "winograd_gradient": 46, "sum_planes": 3,
-             "split": 11, "join": 11, "multiply_rows": 62, "add_rows": 52}
+             "split": 11, "join": 11, "multiply_rows": 62, "add_rows": 53}
 # As of `fastconv.backends.engine`, which counts the changes of the arguments.
-REVISION = 3
+REVISION = 4
 FLOAT_ONLY = {"winograd_weights", "winograd", "winograd_gradient"}
 # What a block of a product may have.
 MAX_ROWS, MAX_STEPS = _MAX_ROWS, _MAX_STEPS

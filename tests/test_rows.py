@@ -8,7 +8,7 @@ from references import assert_close, call, conv_of_geometry, sum_bound
 
 import fastconv
 from fastconv import backends
-from fastconv.backends import loops
+from fastconv.backends import loops, plan_rows
 from fastconv.geometry import Geometry
 
 
@@ -23,7 +23,21 @@ def flat(c, k, size, kernel, stride=1, padding=((0, 0), (0, 0)), dilation=1, gro
 # Those that have this form and run here; test_backends.py says whether one may be missing.
 BACKENDS = [name for name in ("numba", "cython") if backends.available()[name] is None]
 EVEN = ((1, 1), (1, 1))
+# Rows that do not fill their vectors, for which they may be joined.
+JOINED = {
+    "joined": flat(1, 16, (28, 28), (3, 3)),
+    "joined_in_uneven_strips": flat(1, 16, (52, 28), (3, 3), n=1),
+    "joined_padded": flat(2, 32, (15, 37), (3, 3), 1, EVEN),
+    "joined_uneven_padding": flat(1, 24, (11, 35), (3, 5), 1, ((0, 2), (3, 1))),
+    "joined_dilated": flat(1, 32, (20, 30), (3, 3), 1, ((2, 2), (2, 2)), 2),
+    "joined_groups": flat(4, 32, (14, 25), (3, 3), groups=4),
+    "joined_narrow": flat(1, 32, (20, 12), (3, 3), n=3),
+    "joined_cut": flat(2, 16, (30, 30), (5, 5), cut=2),
+    "joined_in_depth": Geometry(2, 1, 16, (4, 20, 24), (2, 3, 3), (4, 18, 22), padding=((1, 0), (0, 0), (0, 0))),
+    "joined_few_columns": flat(3, 3, (9, 21), (3, 3)),
+}
 CASES = {
+    **JOINED,
     **{f"depthwise_{k}x{k}_stride{s}_width{w}": flat(3, 3, (9, w), (k, k), s, ((k // 2, k // 2),) * 2, groups=3)
        for k in (3, 5, 7) for s in (1, 2) for w in (7, 10, 14, 16, 17, 28, 33, 70, 143)},
     "depthwise_far_padding": flat(3, 3, (6, 31), (3, 3), 1, ((2, 2), (2, 2)), groups=3),
@@ -50,7 +64,11 @@ CASES = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CASES)
 def test_rows(name, dtype, backend):
-    g = CASES[name]
+    check(CASES[name], name, dtype, backend)
+
+
+def check(g, name, dtype, backend):
+    """Hold the three passes of a backend against plain loops."""
     rng = np.random.default_rng(len(name))
     shapes = g.x_shape, g.w_shape, (g.k,), g.y_shape
     x, w, bias, dy = (rng.standard_normal(shape, np.float32).astype(dtype) for shape in shapes)
@@ -65,6 +83,35 @@ def test_rows(name, dtype, backend):
         found = call(getattr(backends.get(backend), oracle), arrays, results, g)
         for a, e, magnitude in zip(found, expected, magnitudes, strict=True):
             assert_close(a, e, sum_bound(magnitude, terms, dtype), f"{name}: {oracle}")
+
+
+@pytest.fixture
+def joining(monkeypatch):
+    """Rows are joined wherever they can be: a copy costs less than nothing."""
+    caches = [plan_rows.forward, plan_rows.backward_input, plan_rows.backward_weight,
+              *(backends.get(name)._contract._programs for name in BACKENDS)]
+    monkeypatch.setattr(plan_rows, "_each", lambda axes, lanes: -100.0)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", JOINED)
+def test_joined_rows(name, dtype, joining, monkeypatch):
+    run, joined = backends.get("numba")._contract.run, []
+
+    def record(kernel, count, args, *rest):
+        # The place of the shifts in a table, or 0, comes last but for `past` of `multiply_rows`.
+        if kernel in ("multiply_rows", "add_rows"):
+            joined.append(np.frombuffer(args, np.int64)[-2 if kernel == "multiply_rows" else -1] > 0)
+        run(kernel, count, args, *rest)
+
+    monkeypatch.setattr(backends.get("numba")._contract, "run", record)
+    check(JOINED[name], name, dtype, "numba")
+    assert any(joined)
 
 
 # Of each result one with sums of some thousand products, and the kernel that has to compute it.
@@ -103,12 +150,12 @@ def test_long_sums_are_sums_of_sums(name, backend, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_infinity_stays_with_its_taps(backend):
+@pytest.mark.parametrize("g", [flat(2, 2, (6, 20), (3, 3), groups=2), JOINED["joined"]], ids=["rows", "joined"])
+def test_infinity_stays_with_its_taps(g, backend):
     """The weight gradient multiplies no element of x by the zeros of an unused lane."""
-    g = flat(2, 2, (6, 20), (3, 3), groups=2)
     x, dy = np.ones(g.x_shape, np.float32), np.ones(g.y_shape, np.float32)
     x[:, :, :, 0, 0] = np.inf
     kernel = backends.get(backend).conv_backward_weight
     dw, _ = call(kernel, [x, dy], [(g.w_shape, np.float32), ((g.k,), np.float32)], g)
     assert np.isinf(dw[:, 0, 0, 0, 0]).all()
-    assert np.isfinite(dw.reshape(2, 9)[:, 1:]).all()
+    assert np.isfinite(dw.reshape(g.k, 9)[:, 1:]).all()

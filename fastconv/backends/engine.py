@@ -46,7 +46,7 @@ from fastconv.backends import plan, plan_winograd, precision, threads
 from fastconv.backends.program import Program
 
 # Of the arguments of the kernels: an extension that was built for others is not used.
-REVISION = 3
+REVISION = 4
 STRETCH = 1024  # elements of a work item of `add_up`
 # Multiply-adds done in the time in which one element is moved, roughly: 50 and 1 a nanosecond.
 MULTIPLY_ADDS = 50

@@ -19,31 +19,31 @@ class FewChannels(Engine):
         (taps down, taps across, stride, vectors) of the kernels that can slide, by pass: `plan_rows.forward`.
     fans : tuple of (int, int), optional
         (length of the sums, vectors) of the kernels that keep their operands in registers.
-    flat : bool
-        Whether these take vectors that do not end with a row.
+    joins : bool
+        Whether the kernels can join the rows of results: `plan_rows.forward`.
     """
 
-    def __init__(self, run, tile_bytes, address, vector_bytes, dots, slides=(), slide_dots=(), fans=(), flat=False,
+    def __init__(self, run, tile_bytes, address, vector_bytes, dots, slides=(), slide_dots=(), fans=(), joins=False,
                  pairs=False, kernels=(3,)):
         super().__init__(run, tile_bytes, address, pairs, kernels)
-        self.fans, self.flat = fans, flat
+        self.fans, self.joins = fans, joins
         self.vector_bytes, self.dots, self.slides, self.slide_dots = vector_bytes, dots, slides, slide_dots
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
-        product = plan_rows.forward(g, self._lanes(p), self._vectors(), self.slides, self.fans, self.flat)
+        product = plan_rows.forward(g, self._lanes(p), self._vectors(), self.slides, self.fans, self.joins)
         if product is None or self._transform(p, plan_winograd.forward, g)[1]:
             return super().plan_conv_forward(p, g, x, w, bias, y)
         self._multiply_rows(p, x, w, bias, y, product)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
-        product = plan_rows.backward_input(g, self._lanes(p), self._vectors(), self.slides, self.fans, self.flat)
+        product = plan_rows.backward_input(g, self._lanes(p), self._vectors(), self.slides, self.fans, self.joins)
         if product is None or self._transform(p, plan_winograd.backward_input, g)[1]:
             return super().plan_conv_backward_input(p, g, dy, w, dx)
         self._multiply_rows(p, dy, w, None, dx, product)
 
     def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
-        product = plan_rows.backward_weight(g, self._lanes(p), self.dots, self.slide_dots)
-        if product is None or self._transform(p, plan_winograd.backward_weight, g)[0]:
+        product = plan_rows.backward_weight(g, self._lanes(p), self.dots, self.slide_dots, self.joins)
+        if product is None or self._transform(p, plan_winograd.backward_weight, g)[1]:
             return super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
         self._add_rows(p, x, dy, dw, db if with_bias else None, product)
 

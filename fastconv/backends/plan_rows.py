@@ -9,12 +9,16 @@ return None where the other one is estimated to be faster: an estimate from the 
 A work item copies what it needs of the source into a scratch of its thread, zero-padded, where the columns that are
 equal modulo the stride lie next to each other: a strided convolution then reads neighbors, as every other one does.
 The usual depthwise kernels need no such copy: they slide down the planes where they lie.
+
+Where rows do not fill their vectors, the scratch may hold a copy for each tap of a row, which has the columns that this
+tap meets and no others: then all rows of results are one, and its vectors are whole but for the last.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import inf, prod
+from operator import itemgetter
 
 from fastconv.backends.plan import ITEMS, Table, phases_along, strides_of, table
 
@@ -31,6 +35,10 @@ NEAR = 3 << 19
 # Steps of a running sum; longer sums are sums of such sums. For 1152 steps one running sum errs 5 times as much as
 # torch's, these 0.9 times; a weight gradient of 25088 positions 1.1 times in place of 3.1. It costs 1% of the time.
 RUN = 128
+# How much faster than the other tile joined rows must be expected to be, as measured on Zen 4, which adds at half the
+# rate that is counted with: where 1.2 times were expected, 5 x 5 kernels of 8 to 16 channels took 0.20 ms in place of
+# 0.16.
+ADVANTAGE = 1.25
 # Elements of a scratch beyond which this form is left alone: one row of results may need so many channels.
 LARGEST = 131072
 
@@ -81,10 +89,16 @@ class Strips:
     pitch: int
     filled: int
     strides: tuple      # of the source as the tile sees it: channel, slice, row
+    shifts: tuple = ()  # of the taps of a row that have a copy each
 
     @property
     def count(self):
         return self.across * self.down
+
+    @property
+    def joined(self):
+        """Rows of results that are one to the tile."""
+        return self.rows if self.shifts else 1
 
     def elements(self, channels):
         return channels * self.strides[0] if self.copy else 0
@@ -103,7 +117,7 @@ class Rows:
     work: int           # nanoseconds that it takes one thread, roughly
     col_a: Table        # offsets of the taps in w
     col_b: Table        # and in the source
-    phases: Table       # (first, count) of each phase of each axis, the first step of each triple of phases, `_flat`
+    phases: Table       # (first, count) of each phase of each axis, the first step of each triple, `Strips.shifts`
     args: tuple
 
 
@@ -115,7 +129,7 @@ class Dots:
     splits: int
     space: int
     work: int
-    taps: Table         # offsets of the taps in the source
+    taps: Table         # offsets of the taps in the source, `Strips.shifts`
     args: tuple
 
 
@@ -145,9 +159,18 @@ def _backward_axes(g):
     return axes
 
 
-def _strips(axes, channels, images, lanes, copy=None):
+def _shifts(axes):
+    """`Strips.shifts` of strips whose rows are joined, or () where the planes that they leave are not in order."""
+    _, h, w = axes
+    if h.stride > 1 or w.stride > 1 or any(len(axis.phases) > 1 for axis in axes):
+        return ()
+    return tuple(sorted(shift for _, shift in w.phases[0][2]))
+
+
+def _strips(axes, channels, images, lanes, copy=None, shifts=()):
     """Strips of positions whose source fits the scratch, and enough of them to share out."""
     d, h, w = axes
+    copy = True if shifts else copy
     shortest = min(count for _, count, _ in w.phases)
     if copy is None:
         copy = not (d.bare and h.bare and w.bare and w.stride == 1 and shortest >= lanes)
@@ -161,6 +184,8 @@ def _strips(axes, channels, images, lanes, copy=None):
         parts = min(w.stride, w.reach)
         filled = max(count + (w.reach - 1) // w.stride for _, count, _ in w.phases)
         pitch = _up(filled, lanes) if parts > 1 else filled
+        if shifts:
+            parts, pitch, filled = len(shifts), w.count, w.count
         line = channels * parts * pitch
 
         def extent(axis, count):
@@ -174,14 +199,18 @@ def _strips(axes, channels, images, lanes, copy=None):
         slices, lines = extent(d, depth), extent(h, rows)
         row = parts * pitch
         strides = (slices * lines * row, lines * row, row)
+        if shifts:
+            strides = (strides[0], lines * pitch, pitch)
     return Strips(copy, depth, rows, -(-d.count // depth), -(-h.count // rows), slices, lines, parts, pitch, filled,
-                  strides)
+                  strides, shifts)
 
 
 def _shift(triple, axes, strips):
     """Where the tap of shifts `triple` lies in the source as the tile sees it, from a position's first element."""
     d, h, w = triple
     _, slice_, row = strips.strides
+    if strips.shifts:
+        return (strips.shifts.index(w) * strips.slices + d) * slice_ + h * row
     stride = axes[2].stride
     return d * slice_ + h * row + w % stride * strips.pitch + w // stride
 
@@ -193,68 +222,60 @@ def _together(columns, width, lanes, vectors):
     return -(-columns // -(-columns // 4))
 
 
-def _fan(axes, columns, depth, planes, plane, lanes, fans, strips, flat):
-    """(length, vectors, cycles a position, order) of the kernel whose operands stay in registers; zeros for none.
+def _fan(axes, columns, depth, planes, plane, lanes, fans, strips):
+    """(length, vectors, cycles a position) of the kernel whose operands stay in registers; zeros where there is none.
 
-    `fans` are the (length of the sums, vectors) for which there is code; there are `planes` of `plane` results. `order`
-    is that of `_flat` if there is code for it, as `flat` says, and it takes fewer vectors.
+    `fans` are the (length of the sums, vectors) for which there is code; there are `planes` of `plane` results.
     """
-    width = axes[2].count
+    rows, width = strips.joined, strips.joined * axes[2].count
+    shortest = (axes[1].count % rows or rows) * axes[2].count
     found = min(((length, vectors) for length, vectors in fans if length >= depth), default=None)
     far = planes * plane > NEAR and width % lanes and plane % lanes == 0
-    if found is None or columns < 4 or width < lanes or any(len(axis.phases) > 1 for axis in axes) or far:
-        return 0, 0, inf, []
+    if found is None or columns < 4 or shortest < lanes or any(len(axis.phases) > 1 for axis in axes) or far:
+        return 0, 0, inf
     length, vectors = found
-    rows, pitch, across = strips.rows, strips.strides[2], -(-width // lanes)
-    order, most = [], -(-(rows - 1) * pitch // lanes) + across
-    if flat and axes[1].stride == axes[2].stride == 1 and most < rows * across:
-        order = _flat((rows - 1) * pitch, width, pitch, lanes)
-        across = most / rows
-    tiles = across / vectors if order else -(-across // vectors)
-    cycles = (columns * across * (0.55 * length + 1.5) + 2 * length * across + 60 * tiles) / width
-    return length, vectors, cycles, order
+    across = -(-width // lanes)
+    tiles = -(-across // vectors)
+    return length, vectors, (columns * across * (0.55 * length + 1.5) + 2 * length * across + 60 * tiles) / width
 
 
-def _flat(positions, width, pitch, lanes):
-    """For vectors over rows that lie `pitch` apart: where the results of each go, and its lanes that lie in a row.
+def _here(axes, channels, columns, depth, cycles, strips, lanes, vectors):
+    """Cycles a position of this form, as measured with AVX-512; `depth` is the mean length of the sums.
 
-    Such vectors do not end with a row. What they have beyond it is left out by a permutation, which brings those of the
-    following row next to those of the one before; the vector's last lanes are then nothing, which the next overwrites.
-    """
-    order = []
-    for first in range(0, positions, lanes):
-        inside = [i for i in range(lanes) if (first + i) % pitch < width]
-        row, column = divmod(first, pitch)
-        order += [row * width + min(column, width), *inside, *[0] * (lanes - len(inside))]
-    return order
-
-
-def _wins(axes, channels, columns, depth, fan, strips, lanes, vectors):
-    """Whether this form is faster than the tile whose vectors are output channels, and whether as a fan.
-
-    In cycles a position, as measured with AVX-512; `depth` is the mean length of the sums. A step of a tile of m rows
-    of n vectors does m * n multiply-adds at two a cycle, unless its loads, twice as many where they straddle cache
-    lines, take longer. A call of the tile takes 110 cycles. What is copied or woven with a stride of more than 2 goes
-    one by one. The other tile turns its results, and stores those of a phase one by one. `fan` is the fan's cost.
+    A step of a tile of m rows of n vectors does m * n multiply-adds at two a cycle, unless its loads, twice as many
+    where they straddle cache lines, take longer. A call of the tile takes 110 cycles. What is copied or woven with a
+    stride of more than 2 goes one by one. As a fan they are `cycles`, before the copy.
     """
     w = axes[2]
-    width, phases = w.count, prod(len(axis.phases) for axis in axes)
-    rows = _together(columns, width, lanes, vectors)
+    width, phases = strips.joined * w.count, prod(len(axis.phases) for axis in axes)
+    rows = _together(columns, w.count, lanes, vectors)
     across = -(-width // lanes)
     tiles = -(-across // vectors)
     wide = across / tiles
     loads = rows * wide + 2 if columns == 1 else wide + rows / 2 + 1
     line = tiles * (depth * 1.1 * max(rows * wide / 2, loads) + 110)
-    here = line / rows / width if columns == 1 else -(-columns // rows) * line / width
-    fans, here = fan < here, min(fan, here)
+    here = min(cycles, line / rows / width if columns == 1 else -(-columns // rows) * line / width)
     if strips.copy:
         each = 0.2 if w.stride == 1 else 0.3 if w.stride == 2 and strips.parts == 2 else 1.5
-        here += each * strips.elements(channels) / (strips.depth * strips.rows * width * phases)
+        each = _each(axes, lanes) if strips.shifts else each
+        here += each * strips.elements(channels) / (strips.depth * strips.rows * w.count * phases)
     if w.step > 1:
         here += columns * (0.3 if w.step == 2 else 1.5)
-    turned = -(-columns // lanes)
-    there = turned * (depth * (0.6 if turned > 1 else 0.76) + (12 if phases == 1 else 40 * min(1, depth / channels)))
-    return here < there, fans
+    return here
+
+
+def _each(axes, lanes):
+    """Cycles an element of a copy for each tap of a row: lines are short, and with padding their vectors are masked."""
+    width = axes[2].count
+    vectors = -(-width // lanes)
+    whole = width >= lanes and all(axis.bare for axis in axes)
+    return (8 + 6 * vectors if whole else 12 + 12 * vectors) / width
+
+
+def _there(axes, channels, columns, depth, lanes):
+    """The same of the other tile, which turns its results, and stores those of a phase one by one."""
+    phases, turned = prod(len(axis.phases) for axis in axes), -(-columns // lanes)
+    return turned * (depth * (0.6 if turned > 1 else 0.76) + (12 if phases == 1 else 40 * min(1, depth / channels)))
 
 
 def _slide(axes, channels, columns, lanes, slides):
@@ -282,19 +303,28 @@ def _slide(axes, channels, columns, lanes, slides):
     return down, across, stride, most, top, left
 
 
-def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fans, flat):
+def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fans, joins):
     """A product of `columns` results from `channels` planes a group; `weights` are w's strides: column, channel."""
     d, h, w = axes
     slide = _slide(axes, channels, columns, lanes, slides)
-    strips = _strips(axes, channels, g.n * g.groups, lanes, copy=False if slide[0] else None)
     depth = channels * prod(g.kernel) / prod(len(axis.phases) for axis in axes)
-    length, wide, cycles, order = _fan(axes, columns, depth, g.n * g.groups * columns, prod(size), lanes, fans, strips,
-                                       flat)
-    wins, fanned = _wins(axes, channels, columns, depth, cycles, strips, lanes, vectors)
-    if strips.elements(channels) > LARGEST or not wins:
+
+    def form(shifts=()):
+        strips = _strips(axes, channels, g.n * g.groups, lanes, False if slide[0] else None, shifts)
+        fan = _fan(axes, columns, depth, g.n * g.groups * columns, prod(size), lanes, fans, strips)
+        here = _here(axes, channels, columns, depth, fan[2], strips, lanes, vectors)
+        alone = _here(axes, channels, columns, depth, inf, strips, lanes, vectors)
+        return here, strips, fan[:2] if here < alone else (0, 0)
+
+    forms = [form()]
+    if joins and columns > 1 and w.count % lanes and _shifts(axes):
+        forms.append(form(_shifts(axes)))
+    forms = [found for found in forms if found[1].elements(channels) <= LARGEST]
+    if not forms:
         return None
-    if not fanned:
-        length, wide, order = 0, 0, []
+    here, strips, (length, wide) = min(forms, key=itemgetter(0))
+    if here >= _there(axes, channels, columns, depth, lanes) / (ADVANTAGE if strips.shifts else 1):
+        return None
     column, channel = weights
     col_a, col_b, starts = [], [], [0]
     for phases in product(d.phases, h.phases, w.phases):
@@ -315,33 +345,34 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fan
     items = g.n * g.groups * strips.count
     buffer = max(together * len(w.phases) * line, columns * (length + 1))
     totals = together * vectors * lanes
+    joined = len(phases) if strips.shifts else 0
     args = (items, scratch + buffer + totals, scratch, line, g.groups, channels, columns, column,
             columns * channels * prod(g.kernel), together, *(axis.size for axis in axes),
             *(axis.before for axis in axes), *(axis.stride for axis in axes), *(axis.step for axis in axes),
             *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide, length, wide, RUN,
-            scratch + buffer, len(phases) if order else 0)
-    return Rows(items, args[1], _work(g), table(col_a), table(col_b), table(phases + order), args)
+            scratch + buffer, joined)
+    return Rows(items, args[1], _work(g), table(col_a), table(col_b), table([*phases, *strips.shifts]), args)
 
 
 @lru_cache(maxsize=512)
-def forward(g, lanes, vectors, slides, fans, flat=False):
+def forward(g, lanes, vectors, slides, fans, joins=False):
     """The forward pass as `Rows`, or None.
 
     A vector has `lanes` elements, a tile `vectors` of them in a row; `slides` are the (taps down, taps across, stride,
     vectors) of the kernels that can slide, `fans` the (length of the sums, vectors) of those that keep their operands,
-    and `flat` whether these have code for vectors that do not end with a row.
+    and `joins` says whether the scratch may hold a copy for each tap of a row.
     """
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     return _rows(g, _forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors, slides,
-                 fans, flat)
+                 fans, joins)
 
 
 @lru_cache(maxsize=512)
-def backward_input(g, lanes, vectors, slides, fans, flat=False):
+def backward_input(g, lanes, vectors, slides, fans, joins=False):
     """The input gradient as `Rows`, or None."""
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     return _rows(g, _backward_axes(g), g.input, filters, channels, (taps, channels * taps), lanes, vectors, slides,
-                 fans, flat)
+                 fans, joins)
 
 
 def _dot_tile(rows, columns, width, lines, lanes, tiles):
@@ -358,35 +389,43 @@ def _dot_tile(rows, columns, width, lines, lanes, tiles):
 
 
 @lru_cache(maxsize=512)
-def backward_weight(g, lanes, tiles, slides):
+def backward_weight(g, lanes, tiles, slides, joins=False):
     """The weight gradient as `Dots`, or None.
 
-    `tiles` are the (rows, columns) of the tiles, and `slides` the kernels that can slide, as of `forward`.
+    `tiles` are the (rows, columns) of the tiles; `slides` and `joins` are as of `forward`.
     """
     axes = _forward_axes(g)
     w = axes[2]
     channels, filters, length = g.c // g.groups, g.k // g.groups, prod(g.output)
     depth = channels * prod(g.kernel)
     slide = _slide(axes, channels, filters, lanes, slides)
-    strips = _strips(axes, channels, g.n * g.groups, lanes, copy=False if slide[0] else None)
+    strips = _strips(axes, channels, g.n * g.groups, lanes, False if slide[0] else None)
     rows, columns, here = _dot_tile(filters, depth, w.count, strips.rows, lanes, tiles)
+    if joins and not slide[0] and w.count % lanes and _shifts(axes):
+        others = _strips(axes, channels, g.n * g.groups, lanes, shifts=_shifts(axes))
+        tile = _dot_tile(filters, depth, others.rows * w.count, 1, lanes, tiles)
+        copied = _each(axes, lanes) * others.elements(channels) / (others.depth * others.rows * w.count)
+        if others.elements(channels) <= LARGEST and tile[2] + copied < here:
+            strips, (rows, columns, here) = others, tile
     sums = _up(filters, rows) * _up(depth, columns) * lanes
     # A panel is four vectors wide, and written and read for each position, however few of them are filled.
     there = 60 + 0.75 * -(-filters // lanes) * depth
-    if sums > SUMS or here > 0.9 * there:
+    if sums > SUMS or here > 0.9 * there / (ADVANTAGE if strips.shifts else 1):
         return None
     taps = [c * strips.strides[0] + _shift([r * step for r, step in zip(tap, g.dilation, strict=True)], axes, strips)
             for c in range(channels) for tap in product(*map(range, g.kernel))]
     taps += taps[-1:] * (_up(depth, columns) - depth)
+    joined = len(taps) if strips.shifts else 0
     units = g.n * strips.count
     # A piece of the reduction should outlast the sum of its vectors.
     splits = max(1, min(units, -(-ITEMS // g.groups), g.n * length // PIECE))
     needed = w.size if slide[0] else strips.elements(channels)
-    scratch, ones = _up(needed + 8 * lanes, lanes), _up(w.count, lanes)
+    scratch, ones = _up(needed + 8 * lanes, lanes), _up(min(strips.joined * w.count, RUN * lanes), lanes)
     items = splits * g.groups
     sums += _up(filters, rows) * lanes
     together = max(1, min(g.groups, SUMS // 2 // sums))
     args = (items, scratch + ones + together * sums, scratch, ones, g.groups, channels, filters,
             depth, rows, columns, g.n, splits, *(axis.size for axis in axes), *(axis.before for axis in axes),
-            *(axis.stride for axis in axes), *g.output, *strips.args(), together, *slide, RUN)
-    return Dots(items, splits, args[1], _work(g), table(taps), args)
+            *(axis.stride for axis in axes), *g.output, *strips.args(), together, *slide, RUN,
+            joined)
+    return Dots(items, splits, args[1], _work(g), table([*taps, *strips.shifts]), args)

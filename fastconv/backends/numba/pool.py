@@ -22,9 +22,9 @@ LOWEST = -math.inf
 # by need no such help, and take 30 % longer with it: 64 x 32 x 26 x 26 by 2 x 2.
 FAR, AHEAD = 8 << 20, 6 << 10
 # As large a gradient goes past the caches, as it is not read before it is written: 1.2 ms in place of 1.8 for 2 x 2
-# windows of 8 x 64 x 112 x 112. It goes by way of a buffer of BUFFER elements, two rows at a time; where these do not end
-# with a cache line, about STRETCHED elements, as a line that is shared costs more: 256 x 32 x 26 x 26 takes 2.3 ms in
-# place of 5.5. Where they do, that takes 1.3 ms in place of 1.1: 8 x 64 x 112 x 112.
+# windows of 8 x 64 x 112 x 112. It goes by way of a buffer of BUFFER elements, two rows at a time. Where these do not
+# end with a cache line, it is about STRETCHED elements, as a line that is shared costs more: 256 x 32 x 26 x 26 takes
+# 2.3 ms in place of 5.5. Where they do, that takes 1.3 ms in place of 1.1.
 BUFFER, STRETCHED = 4096, 1024
 # Elements of a map that is cleared and added to in a copy near the core, before it goes past the caches.
 NEAR = 16384

@@ -6,8 +6,9 @@ since a chunk needs a scratch of its own; what an item computes does not depend 
 
 from fastconv.backends.numba.copies import split, weave, window
 from fastconv.backends.numba.dot import VECTORS, dots, line, total
-from fastconv.backends.numba.fan import fan_row, fan_rows
+from fastconv.backends.numba.fan import fan_row
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.lines import copy
 from fastconv.backends.numba.slide import slide, slide_dots
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import lanes
@@ -50,6 +51,31 @@ def _fill(source, size, before, origin, extent, step, parts, pitch, filled, chan
                             place = q * step + part - left
                             target_row[part * pitch + q] = start[place] if 0 <= place < here else 0
                 to += row
+
+
+@helper
+def _fill_joined(source, size, before, origin, extent, shifts, copies, width, channels, target):
+    """Copy the zero-padded lines of a strip into the scratch, once for each of `shifts`, from that column on.
+
+    `width` elements of a line: what is written beyond the last one lies where the next one goes.
+    """
+    depth, height = size[0], size[1]
+    ahead = channels * depth * height * size[2]
+    for c in range(channels):
+        for s in range(copies):
+            first = shifts[s] - before[2]
+            inside = first >= 0 and first + width <= size[2] and width >= lanes(source)
+            for i in range(extent[0]):
+                d = origin[0] + i - before[0]
+                for j in range(extent[1]):
+                    h = origin[1] + j - before[1]
+                    here = 0 <= d < depth and 0 <= h < height
+                    start = shift(source, ((c * depth + d) * height + h) * size[2] if here else 0)
+                    if here and inside:
+                        copy(shift(start, first), target, width)
+                    else:
+                        window(start, size[2] if here else 0, first, target, width, ahead)
+                    target = shift(target, width)
 
 
 @helper
@@ -129,7 +155,7 @@ def multiply_rows(begin, end, a, like):
     copied, depth, rows, across, down = a[37] != 0, a[38], a[39], a[40], a[41]
     slices, lines, parts, pitch, filled = a[42], a[43], a[44], a[45], a[46]
     slice_stride, row_stride = a[48], a[49]
-    sliding, fanned, most, run, flat, past = a[50] != 0, a[56], a[57], a[58], a[60], a[61] != 0
+    sliding, fanned, most, run, joined, past = a[50] != 0, a[56], a[57], a[58], a[60], a[61] != 0
     starts = shift(phases, 2 * (phases_d + phases_h + phases_w))
     at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
     row_a, row_b, row_c, row_y = stack(8, phases), stack(8, phases), stack(8, phases), stack(8, phases)
@@ -152,7 +178,11 @@ def multiply_rows(begin, end, a, like):
             origin[0] = origin[1] = 0
             if copied:
                 origin[0], origin[1], extent[0], extent[1] = first_d * stride_d, first_h * stride_h, slices, lines
-                _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
+                if joined != 0:
+                    _fill_joined(base, size, before, origin, extent, shift(phases, joined), parts, pitch, channels,
+                                 scratch)
+                else:
+                    _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
                 base = scratch
             if fanned != 0 and group != packed:
                 # The weights as the fan reads them.
@@ -171,6 +201,8 @@ def multiply_rows(begin, end, a, like):
                     out_d = (phases[2 * phase_d] + i * step_d) * height
                     for phase_h in range(phases_h):
                         stop = min(first_h + rows, at_h[2 * phase_h + 1])
+                        # Rows that are one.
+                        high = stop - first_h if joined != 0 else 1
                         if sliding:
                             start[0] = 0
                             if a[2] != 0:
@@ -180,23 +212,16 @@ def multiply_rows(begin, end, a, like):
                                    shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, like)
                             continue
                         if fanned != 0:
-                            begun = first_h
-                            if flat != 0:
-                                # But for the last row, whose vectors end with it.
-                                begun = max(begun, stop - 1)
-                                fan_rows(fanned, most, starts[1], columns, buffer,
-                                         shift(base, source_d + (first_h * stride_h - origin[1]) * row_stride), col_b,
-                                         shift(out, rest * columns * plane + (out_d + first_h) * width), plane,
-                                         (begun - first_h) * row_stride, shift(phases, flat))
-                            for p in range(begun, stop):
+                            for p in range(first_h, stop, max(1, high)):
                                 fan_row(fanned, most, starts[1], columns, buffer,
                                         shift(base, source_d + (p * stride_h - origin[1]) * row_stride), col_b,
-                                        shift(out, rest * columns * plane + (out_d + p) * width), plane, width, past)
+                                        shift(out, rest * columns * plane + (out_d + p) * width), plane, high * width,
+                                        past)
                             continue
                         # One plane of results after the other: lines that are written in many planes by turns are
                         # fetched from memory first, without the hardware's foresight.
                         for m in range(0, columns, together):
-                            for block in range(first_h, stop, together if columns == 1 else 1):
+                            for block in range(first_h, stop, together if columns == 1 else max(1, high)):
                                 for j in range(together):
                                     column = min(m + j, columns - 1)
                                     p = min(block + j, stop - 1) if columns == 1 else block
@@ -215,7 +240,7 @@ def multiply_rows(begin, end, a, like):
                                           shift(w, group * group_stride), row_a, shift(col_a, begun), base, row_b,
                                           shift(col_b, begun), start,
                                           out if phases_w == 1 else shift(buffer, phase_w * line_size), row_c,
-                                          at_w[2 * phase_w + 1], past and phases_w == 1, like)
+                                          high * at_w[2 * phase_w + 1], past and phases_w == 1, like)
                                 if phases_w > 1:
                                     for j in range(together):
                                         _weave(shift(buffer, row_c[j]), line_size, step_w, shift(out, row_y[j]), width)
@@ -237,13 +262,14 @@ def add_rows(begin, end, a, like):
     slice_stride, row_stride = a[42], a[43]
     together = a[44]
     sliding, down_taps, across_taps, top, left, run = a[45] != 0, a[45], a[46], a[49], a[50], a[51]
+    joined = a[52]
     plane = out_depth * height * width
     lane = lanes(like)
     all_filters = (filters + mr - 1) // mr * mr
     all_steps = (steps + nr - 1) // nr * nr
     sums_size = all_filters * (all_steps + 1) * lane
     # Positions of a running sum, `run` vectors: so many rows of so many columns.
-    wide = lane if sliding else min(width, run * lane)
+    wide = lane if sliding else min(rows * width if joined != 0 else width, run * lane)
     high = run // ((wide + lane - 1) // lane)
     row, one = stack(8, taps), stack(1, taps)
     origin, extent = stack(3, taps), stack(3, taps)
@@ -269,7 +295,9 @@ def add_rows(begin, end, a, like):
             for unit in range(part * units // splits, (part + 1) * units // splits):
                 strip, image = unit % (across * down), unit // (across * down)
                 first_d, first_h = strip // down * depth, strip % down * rows
-                here = min(rows, height - first_h)
+                here, length = min(rows, height - first_h), width
+                if joined != 0:  # rows that are one
+                    here, length = 1, here * width
                 for j in range(count):
                     plane_group = image * groups + first_group + j
                     sums = shift(space_sums, j * sums_size)
@@ -278,15 +306,19 @@ def add_rows(begin, end, a, like):
                     if copied:
                         origin[0], origin[1] = first_d * stride_d, first_h * stride_h
                         extent[0], extent[1] = slices, lines
-                        _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
+                        if joined != 0:
+                            _fill_joined(base, size, before, origin, extent, shift(taps, joined), parts, pitch,
+                                         channels, scratch)
+                        else:
+                            _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
                         base = scratch
                     for i in range(first_d, min(first_d + depth, out_depth)):
                         place = plane_group * filters * plane + (i * height + first_h) * width
                         source = shift(base, (i * stride_d - origin[0]) * slice_stride)
                         for p in range(0, here, high):
-                            for q in range(0, width, wide):
+                            for q in range(0, length, wide):
                                 grads = shift(dy, place + p * width + q)
-                                tall, some = min(here - p, high), min(width - q, wide)
+                                tall, some = min(here - p, high), min(length - q, wide)
                                 if sliding:
                                     slide_dots(down_taps, across_taps, source, size[1], size[2], top - first_h - p,
                                                left - q, scratch, grads, width, tall, some, sums)
