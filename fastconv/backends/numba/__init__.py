@@ -58,7 +58,7 @@ if jit.disabled():
 
 _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "multiply_pair": conv.multiply_pair,
             "multiply_weight": conv.multiply_weight,
-            "multiply_planes": pointwise.multiply_planes,
+            "multiply_planes": pointwise.multiply_planes, "add_planes": pointwise.add_planes,
             "add_up": conv.add_up, "winograd_weights": winograd.transform_weights, "winograd": winograd.multiply,
             "winograd_gradient": winograd.multiply_weight, "sum_planes": winograd.sum_planes,
             "multiply_rows": rows.multiply_rows, "add_rows": rows.add_rows,
@@ -83,6 +83,11 @@ class _Planes(Engine):
         if pointwise.serves(g, dx):
             return pointwise.backward_input(p, g, dy, w, dx)
         super().plan_conv_backward_input(p, g, dy, w, dx)
+
+    def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
+        if pointwise.serves(g, dy):
+            return pointwise.backward_weight(p, g, x, dy, dw, db if with_bias else None)
+        super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
 
     def plan_avg_pool_forward(self, p, g, x, y):
         if g.kernel == g.input and max(g.output) == 1 and not any(map(sum, g.padding)):

@@ -35,6 +35,30 @@ def sum_of(typingctx, x, count):
     return x.dtype(x, types.int64), generate
 
 
+@intrinsic
+def add_vectors(typingctx, x, count, totals):
+    """Add `count` elements to LANES sums: vector after vector, and what is left to the first ones."""
+
+    def generate(context, builder, signature, args):
+        x, count, totals = args
+        v = Vectors(context, builder, signature.args[0].dtype)
+        pairs, whole = (builder.and_(count, INT(-n * v.lanes)) for n in (2, 1))
+        loop = Loop(builder, "pairs", pairs, 2 * v.lanes, [v.load(totals), v.zero])
+        pair = v.at(x, loop.index)
+        sums = loop.close([builder.fadd(value, v.load(v.at(pair, j * v.lanes)))
+                           for j, value in enumerate(loop.values)])
+        loop = Loop(builder, "vectors", whole, v.lanes, [builder.fadd(*sums)], pairs)
+        (value,) = loop.close([builder.fadd(*loop.values, v.load(v.at(x, loop.index)))])
+        v.store(value, totals)
+        loop = Loop(builder, "rest", count, 1, [], whole)
+        place = v.at(totals, builder.sub(loop.index, whole))
+        builder.store(builder.fadd(builder.load(place), builder.load(v.at(x, loop.index))), place)
+        loop.close()
+        return context.get_dummy_value()
+
+    return types.void(x, types.int64, x), generate
+
+
 class _Single:
     """What `Vectors` does, with one element in place of a vector."""
 

@@ -7,13 +7,14 @@ product where there are few input channels.
 from math import prod
 
 from fastconv.backends import plan, plan_rows
-from fastconv.backends.engine import past
-from fastconv.backends.numba.conv import BLOCK, OFFSETS, multiply_block
+from fastconv.backends.engine import STRETCH, past
+from fastconv.backends.numba.conv import BLOCK, OFFSETS, multiply_block, pack_columns
+from fastconv.backends.numba.dot import total
 from fastconv.backends.numba.isa import VECTOR_BYTES
 from fastconv.backends.numba.jit import ints, pointer, range_kernel, shift, stack
-from fastconv.backends.numba.lines import copy
+from fastconv.backends.numba.lines import add_vectors, copy
 from fastconv.backends.numba.stream import drain, stream
-from fastconv.backends.numba.tile import lanes
+from fastconv.backends.numba.tile import ask_for_lines, lanes, transpose
 from fastconv.backends.numba.vector import number
 from fastconv.backends.plan import ROWS, STEPS
 
@@ -85,6 +86,74 @@ def multiply_planes(begin, end, a, like):
     drain(past)
 
 
+@range_kernel
+def add_planes(begin, end, a, like):
+    """``out[i, j] = sum over n, p of rows[n, i, p] * columns[n, j, p]``: the weight gradient of x and dy, or dy and x.
+
+    Columns are turned, rows read where they lie. A work item is a part of the sum, and a block of columns of a group.
+    The sums of dy are taken while it is near: 0.15 ms in place of 0.75 for 8 x 256 x 56 x 56.
+    """
+    x, dy, out, db, space = (pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like),
+                             pointer(a[4], like))
+    images, groups, rows, columns, plane = a[5], a[6], a[7], a[8], a[9]
+    splits, piece, pieces, space_size, parts, count, turned = a[10], a[11], a[12], a[13], a[14], a[15], a[16] != 0
+    size = lanes(like)
+    width = 4 * size
+    blocks = (columns + width - 1) // width
+    panel = stack(PANEL, like)
+    row, col_a, col_b = stack(OFFSETS, ints(0)), stack(STEPS, ints(0)), stack(STEPS, ints(0))
+    # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
+    c = shift(space, (begin * parts + count - 1) // count * space_size)
+    totals = shift(c, space_size - max(rows, width) * size)
+    for t in range(STEPS):
+        col_a[t], col_b[t] = t, t * width
+    nothing = pointer(0, like)
+    for item in range(begin, end):
+        first, rest = item % blocks * width, item // blocks
+        group, split = rest % groups, rest // groups
+        wide = min(width, columns - first)
+        summed = 0  # rows of dy
+        if a[3] != 0 and (not turned or first == 0):
+            summed = rows if turned else wide
+        for j in range(summed * size):
+            totals[j] = 0
+        begun = split * images * pieces // splits
+        for unit in range(begun, (split + 1) * images * pieces // splits):
+            image, start = unit // pieces * groups + group, unit % pieces * piece
+            some = min(piece, plane - start)
+            of_rows, of_columns = shift(x, image * rows * plane + start), shift(dy, image * columns * plane + start)
+            if turned:
+                of_rows, of_columns = shift(dy, image * rows * plane + start), shift(x, image * columns * plane + start)
+            of_columns = shift(of_columns, first * plane)
+            grads = of_rows if turned else of_columns
+            for i in range(summed):
+                add_vectors(shift(grads, i * plane), some, shift(totals, i * size))
+                ask_for_lines(shift(grads, i * plane + some), size, 0)
+            pack_columns(of_columns, wide, 1, some, 0, plane, panel, width, like)
+            for done in range(0, rows, ROWS):
+                here = min(ROWS, rows - done)
+                for i in range(here):
+                    row[i] = (done + i) * plane
+                for i in range(here, here + 16):
+                    row[i] = row[here - 1]
+                multiply_block(here, wide, some, of_rows, row, col_a, panel, col_b, shift(c, done * width), width,
+                               unit > begun, of_rows, row, 0, like)
+        part = split * groups + group
+        for i in range(summed):
+            db[part * (rows if turned else columns) + (0 if turned else first) + i] = total(shift(totals, i * size))
+        if turned:
+            for i in range(rows):
+                line = shift(out, (part * rows + i) * columns + first)
+                for j in range(wide):
+                    line[j] = c[i * width + j]
+            continue
+        for i in range(0, rows, size):
+            for j in range(0, wide, size):
+                transpose(shift(c, i * width + j), width, size, min(size, wide - j),
+                          shift(out, (part * columns + first + j) * rows + i), rows, min(size, rows - i), nothing,
+                          False)
+
+
 def serves(g, out):
     """Whether `g` is such a convolution, on planes so large that moving them outweighs the product.
 
@@ -105,6 +174,31 @@ def backward_input(p, g, dy, w, dx):
     """Add the step to a Program."""
     channels, filters = g.c // g.groups, g.k // g.groups
     _multiply(p, g, dy, w, None, dx, filters, channels, 1, channels)
+
+
+def backward_weight(p, g, x, dy, dw, db):
+    """Add the steps to a Program; `db` may be None."""
+    channels, filters, plane = g.c // g.groups, g.k // g.groups, prod(g.input)
+    turned = channels < filters
+    rows, columns = max(channels, filters), min(channels, filters)
+    lanes_ = VECTOR_BYTES // p.dtype.itemsize
+    width, pieces = 4 * lanes_, -(-plane // STEPS)
+    piece = -(-plane // (pieces * lanes_)) * lanes_
+    pieces = -(-plane // piece)
+    single = g.groups * -(-columns // width)
+    splits = max(1, min(-(-plan.ITEMS // single), g.n * pieces // 4))
+    count = single * splits
+    parts = min(p.most, count)
+    size = (rows + 16) * width + max(rows, width) * lanes_
+    space = p.space(parts * size)
+    out, sums = (part if part is None or splits == 1 else p.space(splits * part.size) for part in (dw, db))
+    p.do("add_planes", count, (x, dy, out, sums, space),
+         (g.n, g.groups, rows, columns, plane, splits, piece, pieces, size, parts, count, turned),
+         g.multiply_adds // 50, parts)
+    if splits > 1:
+        for part, whole in ((out, dw), (sums, db)):
+            if whole is not None:
+                p.do("add_up", -(-whole.size // STRETCH), (part, whole), (splits, whole.size), splits * whole.size)
 
 
 def _multiply(p, g, source, w, bias, out, steps, rows, row_stride, step_stride):

@@ -1,0 +1,58 @@
+"""1 x 1 convolutions on large planes, which the Numba engine multiplies where they lie."""
+
+from math import prod
+
+import numpy as np
+import pytest
+from references import assert_close, call, sum_bound
+
+from fastconv import backends
+from fastconv.geometry import Geometry
+
+
+def pointwise(n, c, k, size, groups=1):
+    return Geometry(n, c, k, size, (1, 1, 1), size, groups=groups)
+
+
+CASES = {
+    "widening": pointwise(2, 40, 70, (1, 24, 32)),
+    "narrowing": pointwise(2, 70, 40, (1, 24, 32)),
+    "odd_plane": pointwise(1, 45, 33, (1, 23, 29)),
+    "several_panels": pointwise(1, 150, 170, (1, 16, 33)),
+    "several_blocks_of_rows": pointwise(1, 33, 400, (1, 20, 27)),
+    "several_blocks_of_columns": pointwise(1, 230, 66, (1, 17, 31)),
+    "groups": pointwise(2, 66, 80, (1, 19, 28), groups=2),
+    "volume": pointwise(3, 34, 36, (3, 14, 15)),
+    "one_image_of_few_pieces": pointwise(1, 32, 32, (1, 2, 256)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASES)
+def test_pointwise(name, dtype, monkeypatch):
+    g = CASES[name]
+    rng = np.random.default_rng(len(name))
+    x, w, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (g.x_shape, g.w_shape, (g.k,), g.y_shape))
+    module, ran = backends.get("numba"), []
+    run = module._contract.run
+    monkeypatch.setattr(module._contract, "run", lambda kernel, *rest: (ran.append(kernel), run(kernel, *rest)))
+
+    def expected(x, w, bias, dy):
+        x, dy = (np.asarray(a, np.float64).reshape(g.n, g.groups, -1, prod(g.input)) for a in (x, dy))
+        w = np.asarray(w, np.float64).reshape(g.groups, -1, g.c // g.groups)
+        y = np.einsum("gkc,ngcp->ngkp", w, x).reshape(g.y_shape) + np.asarray(bias, np.float64).reshape(-1, 1, 1, 1)
+        return (y, np.einsum("gkc,ngkp->ngcp", w, dy).reshape(g.x_shape),
+                np.einsum("ngkp,ngcp->gkc", dy, x).reshape(g.w_shape), dy.sum(axis=(0, 3)).reshape(g.k))
+
+    wanted = expected(x, w, bias, dy)
+    magnitudes = expected(*map(np.abs, (x, w, bias, dy)))
+    terms = g.c // g.groups + 1, g.k // g.groups, g.n * prod(g.input), g.n * prod(g.input)
+    found = (*call(module.conv_forward, [x, w, bias], [(g.y_shape, dtype)], g),
+             *call(module.conv_backward_input, [dy, w], [(g.x_shape, dtype)], g),
+             *call(module.conv_backward_weight, [x, dy], [(g.w_shape, dtype), ((g.k,), dtype)], g))
+    assert {"multiply_planes", "add_planes"} <= set(ran) <= {"multiply_planes", "add_planes", "add_up"}
+    for what, a, e, magnitude, count in zip(("y", "dx", "dw", "db"), found, wanted, magnitudes, terms, strict=True):
+        assert_close(a, e, sum_bound(magnitude, count, dtype), f"{name}: {what}")
+    dw = np.full(g.w_shape, np.nan, dtype)
+    module.conv_backward_weight(x, dy, dw, None, g)
+    assert np.array_equal(dw, found[2])
