@@ -573,6 +573,7 @@ def backward_weight(g, width, kernels=KERNELS, taps=None):
         return None
     blocks = _blocks(images, *g.output[1:], g.kernel[0] * _up(channels) + _up(filters), 7 - g.kernel[1])
     single = g.groups * -(-panel_blocks // run)
-    splits = max(1, min(-(-ITEMS // single), blocks.count // 2))
+    # Two threads share two blocks; of more, a part has two at least, as each part is carried back from the points.
+    splits = max(1, min(-(-ITEMS // single), max(blocks.count // 2, min(blocks.count, 2))))
     return WinogradWeight(images, g.groups, channels, filters, _depth(g), g.input[1:],
                           (g.padding[1][0], g.padding[2][0]), g.output[1:], blocks, width, run, splits, taps)
