@@ -63,7 +63,11 @@
 #define VECTOR NAME(Vector)
 #define LOAD(place) ((VECTOR)*(const NAME(Stored) *)(place))
 #define STORE(value, place) (*(NAME(Stored) *)(place) = (value))
+/* Ask for the cache line so many elements behind `place`, to write to it or, further away, to read it. */
+#define ASK_FOR(place, elements, written)                                                                              \
+    __builtin_prefetch((const char *)((uintptr_t)(place) + (elements) * sizeof(ELEMENT)), written, (written) ? 3 : 2)
 #else
+#define ASK_FOR(place, elements, written) ((void)0)
 #define INLINE static __inline
 #define restrict
 #define VECTOR ELEMENT

@@ -153,6 +153,24 @@ static void NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const ELEMENT *so
     }
 }
 
+/*
+ * The same to planes: some of them after the other, as the hardware does not foresee more, and in whole blocks, of which
+ * the last one overlaps the one before.
+ */
+INLINE void NAME(transpose_planes)(ptrdiff_t rows, ptrdiff_t columns, const ELEMENT *source, ptrdiff_t lds,
+                                   ELEMENT *target, ptrdiff_t ldt, const ELEMENT *shift)
+{
+    for (ptrdiff_t j = 0; j < columns; j += LANES)
+        for (ptrdiff_t next = 0; next < rows; next += LANES) {
+            const ptrdiff_t i = rows - next < LANES && rows > LANES ? rows - LANES : next;
+            const ptrdiff_t high = rows - i < LANES ? rows - i : LANES;
+            ELEMENT *planes = target + j * ldt + i;
+            for (int l = 0; l < LANES; l++) ASK_FOR(planes, l * ldt + 2 * LANES, 1);
+            NAME(transpose_lanes)(high, columns - j < LANES ? columns - j : LANES, high, source + i * lds + j, lds,
+                                  planes, ldt, shift ? shift + j : 0);
+        }
+}
+
 /* The sum of each plane, in SUMS running sums: the bias gradient's parts. A work item is a plane. */
 static void NAME(sum_planes)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
 {

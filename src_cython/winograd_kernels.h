@@ -238,6 +238,8 @@ static void turn(const float *source, ptrdiff_t channels, const Window *window, 
         for (ptrdiff_t next = first; next < last; next += LANES) {
             /* The last block ends with the line, and does again what overlaps the one before. */
             const ptrdiff_t j = smaller(next, larger(first, last - LANES));
+            /* The planes that follow are turned next. */
+            for (int l = 0; l < LANES; l++) ASK_FOR(from, j + (LANES + l) * window->distance, 0);
             transpose_lanes_float(channels, smaller(LANES, last - j), LANES, from + j, window->distance,
                                   line + j * LANES, LANES, 0);
         }
@@ -286,22 +288,28 @@ static void spread_grad_output(const float *source, const Window *window, ptrdif
     spread(transform_grad_output, 4, source, window, top, left, slab, target, point, pitch);
 }
 
-/* Of a block's products, the rows of 4 x 4 outputs of each of its tiles: out[filter][p][q], with the bias added. */
+/*
+ * Of a block's products, the rows of 4 x 4 outputs of each of its tiles: out[filter][p][q], with the bias added. Rows
+ * that are whole lie one behind the other, and go to their planes as one. From right to left: what the last tile has
+ * beyond a row, the first one of the next overwrites.
+ */
 static void gather(const float *products, ptrdiff_t product_point, ptrdiff_t panel_width, ptrdiff_t wide,
                    ptrdiff_t tile_rows, ptrdiff_t tile_columns, float *outputs, float *target, ptrdiff_t first_row,
                    ptrdiff_t first_column, ptrdiff_t out_height, ptrdiff_t out_width, ptrdiff_t out_distance,
                    const float *bias)
 {
     const ptrdiff_t columns = smaller(4 * tile_columns, out_width - first_column);
+    const int whole = columns == out_width;
+    const ptrdiff_t line = (whole ? out_width : 4 * tile_columns) * panel_width;
     for (ptrdiff_t i = 0; i < tile_rows; i++) {
-        for (ptrdiff_t j = 0; j < tile_columns; j++)
+        for (ptrdiff_t j = tile_columns - 1; j >= 0; j--)
             for (ptrdiff_t k = 0; k < wide; k += LANES)
                 transform_output(products + (i * tile_columns + j) * panel_width + k, 6 * product_point, product_point,
-                                 outputs + 4 * j * panel_width + k, 4 * tile_columns * panel_width, panel_width);
-        const ptrdiff_t p = first_row + 4 * i;
-        for (ptrdiff_t r = 0; r < smaller(4, out_height - p); r++)
-            transpose_float(columns, wide, outputs + r * 4 * tile_columns * panel_width, panel_width,
-                            target + (p + r) * out_width + first_column, out_distance, bias);
+                                 outputs + 4 * j * panel_width + k, line, panel_width);
+        const ptrdiff_t p = first_row + 4 * i, lines = smaller(4, out_height - p);
+        for (ptrdiff_t r = 0; r < lines; r += whole ? lines : 1)
+            transpose_planes_float(whole ? lines * columns : columns, wide, outputs + r * line, panel_width,
+                                   target + (p + r) * out_width + first_column, out_distance, bias);
     }
 }
 
@@ -327,8 +335,8 @@ static void overlap(const float *products, ptrdiff_t product_point, ptrdiff_t pa
             memcpy(done + (r - first) * width * panel_width, outputs + r * line + left * panel_width,
                    width * panel_width * sizeof(float));
         /* With much padding a row of tiles may have none that are inside. */
-        transpose_float((last - first) * width, wide, done, panel_width, target + (4 * i + first - top) * width,
-                        distance, 0);
+        transpose_planes_float((last - first) * width, wide, done, panel_width, target + (4 * i + first - top) * width,
+                               distance, 0);
         memcpy(outputs, outputs + 4 * line, 2 * line * sizeof(float));
         memset(outputs + 2 * line, 0, 4 * line * sizeof(float));
     }
