@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 Triple = tuple[int, int, int]
 Pairs = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -67,24 +67,24 @@ class Geometry:
     def __hash__(self):
         return self._hash
 
-    @property
+    @cached_property
     def x_shape(self):
         return (self.n, self.c, *self.input)
 
-    @property
+    @cached_property
     def w_shape(self):
         return (self.k, self.c // self.groups, *self.kernel)
 
-    @property
+    @cached_property
     def y_shape(self):
         return (self.n, self.k, *self.output)
 
-    @property
+    @cached_property
     def cols_shape(self):
         """(N, C * T * R * S, O * P * Q), as torch's ``unfold`` lays it out."""
         return (self.n, self.c * math.prod(self.kernel), math.prod(self.output))
 
-    @property
+    @cached_property
     def multiply_adds(self):
         """Multiply-adds of the direct form, those that meet padding counted in."""
         return self.n * self.k * math.prod(self.output) * (self.c // self.groups) * math.prod(self.kernel)
