@@ -89,6 +89,37 @@ static void NAME(fill)(const ELEMENT *source, const int64_t *size, const int64_t
             }
 }
 
+/*
+ * Copy the zero-padded lines of a strip into the scratch, once for each of `shifts`, from that column on: `width`
+ * elements of a line, next to each other, so that all rows of results are one.
+ */
+static void NAME(fill_joined)(const ELEMENT *source, const int64_t *size, const int64_t *before,
+                              const ptrdiff_t *origin, ptrdiff_t slices, ptrdiff_t lines, const int64_t *shifts,
+                              ptrdiff_t copies, ptrdiff_t width, ptrdiff_t channels, ELEMENT *target)
+{
+    for (ptrdiff_t c = 0; c < channels; c++)
+        for (ptrdiff_t s = 0; s < copies; s++) {
+            const ptrdiff_t first = shifts[s] - before[2];
+            const int whole = first >= 0 && first + width <= size[2] && width >= LANES;
+            for (ptrdiff_t i = 0; i < slices; i++)
+                for (ptrdiff_t j = 0; j < lines; j++, target += width) {
+                    const ptrdiff_t d = origin[0] + i - before[0], h = origin[1] + j - before[1];
+                    if (d < 0 || d >= size[0] || h < 0 || h >= size[1]) {
+                        memset(target, 0, width * sizeof(ELEMENT));
+                        continue;
+                    }
+                    const ELEMENT *line = source + ((c * size[0] + d) * size[1] + h) * size[2];
+                    if (whole) {
+                        for (ptrdiff_t q = 0; q < width - LANES; q += LANES) STORE(LOAD(line + first + q), target + q);
+                        STORE(LOAD(line + first + width - LANES), target + width - LANES);
+                        continue;
+                    }
+                    for (ptrdiff_t q = 0; q < width; q++)
+                        target[q] = first + q >= 0 && first + q < size[2] ? line[first + q] : 0;
+                }
+        }
+}
+
 /* Join the rows that hold the results of each position modulo `step`; whole vectors of them are read. */
 static void NAME(weave)(const ELEMENT *parts, ptrdiff_t pitch, ptrdiff_t step, ELEMENT *target, ptrdiff_t width)
 {

@@ -140,7 +140,7 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
     const ptrdiff_t slices = a[42], lines = a[43], parts = a[44], pitch = a[45], filled = a[46];
     const ptrdiff_t slice_stride = a[48], row_stride = a[49];
     const int sliding = SLIDING(a[50]);
-    const ptrdiff_t run = a[58];
+    const ptrdiff_t run = a[58], joined = a[60];
     const int64_t *at_h = phases + 2 * phases_d, *at_w = at_h + 2 * phases_h, *starts = at_w + 2 * phases_w;
     int64_t row_a[8] = {0}, row_b[8] = {0}, row_c[8], row_y[8];
     ELEMENT start[8];
@@ -155,8 +155,12 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
             if (copied) {
                 origin[0] = first_d * stride_d;
                 origin[1] = first_h * stride_h;
-                NAME(fill)(base, size, before, origin, slices, lines, stride_w, parts, pitch, filled, channels,
-                           scratch);
+                if (joined)
+                    NAME(fill_joined)(base, size, before, origin, slices, lines, phases + joined, parts, pitch,
+                                      channels, scratch);
+                else
+                    NAME(fill)(base, size, before, origin, slices, lines, stride_w, parts, pitch, filled, channels,
+                               scratch);
                 base = scratch;
             }
             for (ptrdiff_t phase_d = 0; phase_d < phases_d; phase_d++)
@@ -172,7 +176,8 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
                                           out + rest * plane + (out_d + first_h) * width, width, stop - first_h);
                             continue;
                         }
-                        for (ptrdiff_t block = first_h; block < stop; block += columns == 1 ? together : 1)
+                        const ptrdiff_t high = joined ? stop - first_h : 1; /* rows that are one */
+                        for (ptrdiff_t block = first_h; block < stop; block += columns == 1 ? together : high)
                             for (ptrdiff_t m = 0; m < columns; m += together) {
                                 for (ptrdiff_t j = 0; j < together; j++) {
                                     const ptrdiff_t column = m + j < columns ? m + j : columns - 1;
@@ -191,7 +196,7 @@ static void NAME(multiply_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a
                                                 w + group * group_stride, row_a, col_a + begun, base, row_b,
                                                 col_b + begun, start,
                                                 phases_w == 1 ? out : buffer + phase_w * line_size, row_c,
-                                                at_w[2 * phase_w + 1]);
+                                                high * at_w[2 * phase_w + 1]);
                                 }
                                 for (ptrdiff_t j = 0; j < together && phases_w > 1; j++)
                                     NAME(weave)(buffer + row_c[j], line_size, step_w, out + row_y[j], width);
@@ -297,10 +302,11 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
     const ptrdiff_t slices = a[36], lines = a[37], parts = a[38], pitch = a[39], filled = a[40];
     const ptrdiff_t slice_stride = a[42], row_stride = a[43], together = a[44];
     const int sliding = SLIDING(a[45]);
-    const ptrdiff_t top = a[49], left = a[50], run = a[51];
+    const ptrdiff_t top = a[49], left = a[50], run = a[51], joined = a[52];
     const ptrdiff_t plane = out_depth * height * width, units = images * across * down;
     /* Positions of a running sum, `run` vectors: so many rows of so many columns. */
-    const ptrdiff_t wide = sliding ? LANES : width < run * LANES ? width : run * LANES;
+    const ptrdiff_t longest = joined ? rows * width : width;
+    const ptrdiff_t wide = sliding ? LANES : longest < run * LANES ? longest : run * LANES;
     const ptrdiff_t high = run / ((wide + LANES - 1) / LANES);
     const ptrdiff_t all_filters = (filters + mr - 1) / mr * mr, all_steps = (steps + nr - 1) / nr * nr;
     const ptrdiff_t sums_size = all_filters * (all_steps + 1) * LANES;
@@ -318,7 +324,9 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
             for (ptrdiff_t unit = piece * units / splits; unit < (piece + 1) * units / splits; unit++) {
                 const ptrdiff_t strip = unit % (across * down), image = unit / (across * down);
                 const ptrdiff_t first_d = strip / down * depth, first_h = strip % down * rows;
-                const ptrdiff_t here = rows < height - first_h ? rows : height - first_h;
+                const ptrdiff_t strip_rows = rows < height - first_h ? rows : height - first_h;
+                /* Rows that are one. */
+                const ptrdiff_t here = joined ? 1 : strip_rows, length = joined ? strip_rows * width : width;
                 for (ptrdiff_t j = 0; j < count; j++) {
                     const ptrdiff_t number = image * groups + first_group + j;
                     const ELEMENT *base = x + number * channels * size[0] * size[1] * size[2];
@@ -327,18 +335,22 @@ static void NAME(add_rows)(ptrdiff_t begin, ptrdiff_t end, const int64_t *a)
                     if (copied) {
                         origin[0] = first_d * stride_d;
                         origin[1] = first_h * stride_h;
-                        NAME(fill)(base, size, before, origin, slices, lines, stride_w, parts, pitch, filled, channels,
-                                   scratch);
+                        if (joined)
+                            NAME(fill_joined)(base, size, before, origin, slices, lines, taps + joined, parts, pitch,
+                                              channels, scratch);
+                        else
+                            NAME(fill)(base, size, before, origin, slices, lines, stride_w, parts, pitch, filled,
+                                       channels, scratch);
                         base = scratch;
                     }
                     for (ptrdiff_t i = first_d; i < first_d + depth && i < out_depth; i++) {
                         const ELEMENT *grads = dy + number * filters * plane + (i * height + first_h) * width;
                         const ELEMENT *from = base + (i * stride_d - origin[0]) * slice_stride;
                         for (ptrdiff_t p = 0; p < here; p += high)
-                            for (ptrdiff_t q = 0; q < width; q += wide) {
+                            for (ptrdiff_t q = 0; q < length; q += wide) {
                                 const ELEMENT *begun = grads + p * width + q;
                                 const ptrdiff_t tall = here - p < high ? here - p : high;
-                                const ptrdiff_t some = width - q < wide ? width - q : wide;
+                                const ptrdiff_t some = length - q < wide ? length - q : wide;
                                 if (sliding)
                                     NAME(slide_dots)(from, size[1], size[2], top - first_h - p, left - q, scratch,
                                                      begun, width, tall, some, sums);

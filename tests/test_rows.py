@@ -98,10 +98,11 @@ def joining(monkeypatch):
         cache.cache_clear()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", JOINED)
-def test_joined_rows(name, dtype, joining, monkeypatch):
-    run, joined = backends.get("numba")._contract.run, []
+def test_joined_rows(name, dtype, backend, joining, monkeypatch):
+    run, joined = backends.get(backend)._contract.run, []
 
     def record(kernel, count, args, *rest):
         # The place of the shifts in a table, or 0, comes last but for `past` of `multiply_rows`.
@@ -109,8 +110,8 @@ def test_joined_rows(name, dtype, joining, monkeypatch):
             joined.append(np.frombuffer(args, np.int64)[-2 if kernel == "multiply_rows" else -1] > 0)
         run(kernel, count, args, *rest)
 
-    monkeypatch.setattr(backends.get("numba")._contract, "run", record)
-    check(JOINED[name], name, dtype, "numba")
+    monkeypatch.setattr(backends.get(backend)._contract, "run", record)
+    check(JOINED[name], name, dtype, backend)
     assert any(joined)
 
 
