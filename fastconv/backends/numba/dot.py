@@ -9,6 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import TILE_VECTORS
+from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.tile import INT, LANE
 from fastconv.backends.numba.words import Loop, Masked, choose, revised
 
@@ -114,7 +115,7 @@ def line(typingctx, one, mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, 
 
 
 @intrinsic
-def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c, ldc):
+def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, ahead, b, col_b, pitch_b, c, ldc):
     """Add to MR x NR vectors of sums over positions::
 
         c[i * ldc + j] += a[row_a[i] + p * pitch_a + q] * b[col_b[j] + p * pitch_b + q]     p < rows, q < width
@@ -133,12 +134,14 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
         Offsets, in elements.
     pitch_a, pitch_b : int64
         Elements from a row of positions to the next.
+    ahead : int64
+        What lies so many elements behind a is fetched into the cache.
     ldc : int64
         Vectors from a row of c to the next.
     """
 
     def generate(context, builder, signature, args):
-        mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c, ldc = args
+        mr, nr, rows, width, a, row_a, pitch_a, later, b, col_b, pitch_b, c, ldc = args
         v = Masked(context, builder, signature.args[4].dtype)
         size = ir.Constant(INT, v.lanes)
         rest = builder.and_(width, ir.Constant(INT, v.lanes - 1))
@@ -154,6 +157,8 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
 
             def add(load, index_a, index_b, sums):
                 left = [load(v.at(pointer, index_a)) for pointer in ahead]
+                for pointer in ahead:
+                    ask_for(builder, v.at(pointer, builder.add(index_a, later)), level=2)
                 found = list(sums)
                 for j in columns:
                     right = load(v.at(behind[j], index_b))
@@ -176,7 +181,7 @@ def dots(typingctx, mr, nr, rows, width, a, row_a, pitch_a, b, col_b, pitch_b, c
         return context.get_dummy_value()
 
     integers, integer = row_a, types.int64
-    return types.void(integer, integer, integer, integer, a, integers, integer, b, integers, integer, c,
+    return types.void(integer, integer, integer, integer, a, integers, integer, integer, b, integers, integer, c,
                       integer), generate
 
 

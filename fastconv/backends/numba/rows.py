@@ -347,8 +347,8 @@ def _dots(source, pitch, dy, pitch_dy, plane, rows, width, filters, steps, taps,
         for j in range(mr):
             row[j] = min(m + j, filters - 1) * plane
         for t in range(0, steps, nr):
-            dots(mr, nr, rows, width, dy, row, pitch_dy, source, shift(taps, t), pitch,
+            dots(mr, nr, rows, width, dy, row, pitch_dy, mr * plane, source, shift(taps, t), pitch,
                  shift(sums, (m * steps + t) * lane), steps)
         for j in range(mr):
-            dots(1, 1, rows, width, dy, shift(row, j), pitch_dy, ones, one, 0,
+            dots(1, 1, rows, width, dy, shift(row, j), pitch_dy, 0, ones, one, 0,
                  shift(sums, (all_filters * steps + m + j) * lane), 1)
