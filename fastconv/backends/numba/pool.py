@@ -234,13 +234,15 @@ def _scatter(dy, indices, dx, width, out_w, lines, buffer, together):
     """As `scatter_pairs` from the map's first line on, `together` lines at a time past the caches if that is not 0."""
     if together == 0:
         return scatter_pairs(dy, indices, dx, 0, width, out_w, lines)
+    found = True
     for line in range(0, lines, together):
         here, first = min(together, lines - line), line * 2 * width
-        if not scatter_pairs(shift(dy, line * out_w), shift(indices, line * out_w), buffer, first, width, out_w, here):
-            return False
+        found = scatter_pairs(shift(dy, line * out_w), shift(indices, line * out_w), buffer, first, width, out_w, here)
+        if not found:
+            break
         copy_past(buffer, shift(dx, first), here * 2 * width)
     drain(True)
-    return True
+    return found
 
 
 @helper
