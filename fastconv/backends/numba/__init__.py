@@ -85,8 +85,10 @@ class _Planes(Engine):
         super().plan_conv_backward_input(p, g, dy, w, dx)
 
     def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
-        if pointwise.serves(g, dy):
-            return pointwise.backward_weight(p, g, x, dy, dw, db if with_bias else None)
+        if pointwise.serves_weight(g):
+            for parts in pointwise.backward_weight(p, g, x, dy, dw, db if with_bias else None):
+                self._add_up(p, *parts)
+            return
         super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
 
     def plan_avg_pool_forward(self, p, g, x, y):

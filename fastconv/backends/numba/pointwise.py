@@ -7,11 +7,11 @@ product where there are few input channels.
 from math import prod
 
 from fastconv.backends import plan, plan_rows
-from fastconv.backends.engine import STRETCH, past
+from fastconv.backends.engine import past
 from fastconv.backends.numba.conv import BLOCK, OFFSETS, multiply_block, pack_columns
 from fastconv.backends.numba.dot import total
 from fastconv.backends.numba.isa import VECTOR_BYTES
-from fastconv.backends.numba.jit import ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import add_vectors, copy
 from fastconv.backends.numba.stream import drain, stream
 from fastconv.backends.numba.tile import ask_for_lines, lanes, transpose
@@ -21,6 +21,13 @@ from fastconv.backends.plan import ROWS, STEPS
 PANEL = STEPS * 64
 TOGETHER = 24  # rows that are stored at a time, whole tiles of 6 and of 8: stores go on while the next ones are summed
 LINE = 16  # elements of a cache line
+
+
+@helper
+def _list(row, first, count, pitch):
+    """Offsets of `count` rows from row `first` on, and of what the last tile has beyond them."""
+    for i in range(count + 16):
+        row[i] = (first + min(i, count - 1)) * pitch
 
 
 @range_kernel
@@ -52,10 +59,7 @@ def multiply_planes(begin, end, a, like):
         following = shift(source, 2 * width if first + 2 * width < plane else 2 * width + (steps - 1) * plane)
         for done in range(0, rows, ROWS):
             here = min(ROWS, rows - done)
-            for i in range(here):
-                row[i] = (done + i) * row_stride
-            for i in range(here, here + 16):
-                row[i] = row[here - 1]
+            _list(row, done, here, row_stride)
             for i in range(here):
                 later[i] = min((done + i) // 6 * LINE, width - LINE)
             for start in range(0, steps, piece):
@@ -91,7 +95,8 @@ def add_planes(begin, end, a, like):
     """``out[i, j] = sum over n, p of rows[n, i, p] * columns[n, j, p]``: the weight gradient of x and dy, or dy and x.
 
     Columns are turned, rows read where they lie. A work item is a part of the sum, and a block of columns of a group.
-    The sums of dy are taken while it is near: 0.15 ms in place of 0.75 for 8 x 256 x 56 x 56.
+    The sums of dy are taken while it is near. 64 to 256 channels of 8 x 56 x 56 take 8.4 ms in place of 9.3, on two
+    threads 4.3 in place of 5.3, with a copy of all columns, the product, and the sums one after the other.
     """
     x, dy, out, db, space = (pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like),
                              pointer(a[4], like))
@@ -132,10 +137,7 @@ def add_planes(begin, end, a, like):
             pack_columns(of_columns, wide, 1, some, 0, plane, panel, width, like)
             for done in range(0, rows, ROWS):
                 here = min(ROWS, rows - done)
-                for i in range(here):
-                    row[i] = (done + i) * plane
-                for i in range(here, here + 16):
-                    row[i] = row[here - 1]
+                _list(row, done, here, plane)
                 multiply_block(here, wide, some, of_rows, row, col_a, panel, col_b, shift(c, done * width), width,
                                unit > begun, of_rows, row, 0, like)
         part = split * groups + group
@@ -176,8 +178,13 @@ def backward_input(p, g, dy, w, dx):
     _multiply(p, g, dy, w, None, dx, filters, channels, 1, channels)
 
 
+def serves_weight(g):
+    """The same of the weight gradient: it is 2 times slower for 8 to 64 channels, 1.1 times faster for 16 to 64."""
+    return plan.pointwise(g) and prod(g.input) >= 512 and min(g.c, g.k) >= 16 * g.groups
+
+
 def backward_weight(p, g, x, dy, dw, db):
-    """Add the steps to a Program; `db` may be None."""
+    """Add the step to a Program; `db` may be None. Returns the (parts, their number, sum) that are to be added up."""
     channels, filters, plane = g.c // g.groups, g.k // g.groups, prod(g.input)
     turned = channels < filters
     rows, columns = max(channels, filters), min(channels, filters)
@@ -195,10 +202,7 @@ def backward_weight(p, g, x, dy, dw, db):
     p.do("add_planes", count, (x, dy, out, sums, space),
          (g.n, g.groups, rows, columns, plane, splits, piece, pieces, size, parts, count, turned),
          g.multiply_adds // 50, parts)
-    if splits > 1:
-        for part, whole in ((out, dw), (sums, db)):
-            if whole is not None:
-                p.do("add_up", -(-whole.size // STRETCH), (part, whole), (splits, whole.size), splits * whole.size)
+    return [(part, splits, whole) for part, whole in ((out, dw), (sums, db)) if part is not whole]
 
 
 def _multiply(p, g, source, w, bias, out, steps, rows, row_stride, step_stride):

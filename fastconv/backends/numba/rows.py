@@ -212,7 +212,7 @@ def multiply_rows(begin, end, a, like):
                                    shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, like)
                             continue
                         if fanned != 0:
-                            for p in range(first_h, stop, max(1, high)):
+                            for p in range(first_h, stop, high):
                                 fan_row(fanned, most, starts[1], columns, buffer,
                                         shift(base, source_d + (p * stride_h - origin[1]) * row_stride), col_b,
                                         shift(out, rest * columns * plane + (out_d + p) * width), plane, high * width,
@@ -221,7 +221,7 @@ def multiply_rows(begin, end, a, like):
                         # One plane of results after the other: lines that are written in many planes by turns are
                         # fetched from memory first, without the hardware's foresight.
                         for m in range(0, columns, together):
-                            for block in range(first_h, stop, together if columns == 1 else max(1, high)):
+                            for block in range(first_h, stop, together if columns == 1 else high):
                                 for j in range(together):
                                     column = min(m + j, columns - 1)
                                     p = min(block + j, stop - 1) if columns == 1 else block
