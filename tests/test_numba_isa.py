@@ -52,6 +52,7 @@ CONVS = [
     ("conv2d", (2, 20, 17, 19), (36, 20, 3, 3), 2, 1, 1, 1),
     ("conv2d", (1, 34, 9, 8), (18, 17, 3, 2), 1, "same", 1, 2),
     ("conv2d", (2, 70, 6, 7), (50, 70, 1, 1), 1, 0, 1, 1),
+    ("conv2d", (2, 45, 19, 29), (70, 45, 1, 1), 1, 0, 1, 1),
     ("conv2d", (2, 33, 21, 30), (50, 33, 3, 3), 1, (1, 2), 1, 1),
     ("conv2d", (1, 32, 20, 20), (48, 32, 3, 3), 1, 2, 2, 1),
     ("conv2d", (2, 5, 13, 37), (5, 1, 3, 3), 1, 1, 1, 5),
@@ -92,8 +93,8 @@ def test_older_cpus(fresh, name):
     given = "CONV_TYPES, POOL_TYPES = {}, {}".format(*types)
     used, ran, errors = json.loads(fresh(given + COMPARE, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=features))
     assert used == name
-    assert {"multiply", "multiply_weight", "winograd", "winograd_gradient", "multiply_rows", "add_rows", "im2col",
-            "col2im", "max_forward", "avg_forward"} <= set(ran)
+    assert {"multiply", "multiply_weight", "winograd", "winograd_gradient", "multiply_rows", "add_rows",
+            "multiply_planes", "add_planes", "im2col", "col2im", "max_forward", "avg_forward"} <= set(ran)
     assert [dtype for dtype, error in errors.items() if not error < TOLERANCES[dtype]] == []
 
 

@@ -121,6 +121,15 @@ def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead
     Meanwhile the tile of row i fetches what is needed later into the second-level cache: k lines, `step` elements
     apart, from element ``row_ahead[i]`` of `ahead` on.
     """
+    widest = TILE_VECTORS * lanes(like)
+    for j in range(0, columns, widest):
+        _multiply_tiles(rows, min(columns - j, widest), k, a, row, col_a, shift(b, j), col_b, shift(c, j), ldc, add,
+                        ahead, row_ahead, step, like)
+
+
+@helper
+def _multiply_tiles(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, step, like):
+    """`multiply_block` where `columns` are no more than a tile has."""
     size = lanes(like)
     vectors = (columns + size - 1) // size
     if vectors == 4:
