@@ -11,10 +11,12 @@ from fastconv.backends.plan import ROWS, STEPS
 # its four-vector tile is compiled as a one-vector one.
 ROWS_1, ROWS_2, ROWS_3, ROWS_4 = (TILE_ROWS.get(vectors, 1) for vectors in (1, 2, 3, 4))
 LESS_4, LEAST_4 = (4, 2) if ROWS_4 == 6 else (ROWS_4, ROWS_4)
+WIDEST_ROWS = TILE_ROWS[TILE_VECTORS]
 VECTORS_3, VECTORS_4 = min(3, TILE_VECTORS), min(4, TILE_VECTORS)
 # Stack space of a block: its rows of the widest tile, and what the last tile and transpose reach beyond.
 OFFSETS = ROWS + 16
 BLOCK = OFFSETS * 64
+AHEAD = 12  # rows
 ALONG = 256  # steps of a column that are packed before the next columns
 
 
@@ -115,20 +117,26 @@ def _sum_columns(panel, steps, width, columns, sums, like):
 
 
 @helper
-def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, step, like):
+def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, col_ahead, like):
     """Tiles over `rows` x `columns` of c; reads and writes up to a whole tile beyond, as row, b and c allow.
 
-    Meanwhile the tile of row i fetches what is needed later into the second-level cache: k lines, `step` elements
-    apart, from element ``row_ahead[i]`` of `ahead` on.
+    Meanwhile the tile of row i fetches what is needed later into the second-level cache: the lines at
+    ``ahead[row_ahead[i] + col_ahead[t]]``, t < k.
     """
     widest = TILE_VECTORS * lanes(like)
-    for j in range(0, columns, widest):
-        _multiply_tiles(rows, min(columns - j, widest), k, a, row, col_a, shift(b, j), col_b, shift(c, j), ldc, add,
-                        ahead, row_ahead, step, like)
+    if columns <= widest:
+        _multiply_tiles(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, col_ahead, like)
+        return
+    # Tiles side by side share the rows' lines in the first-level cache.
+    for i in range(0, rows, WIDEST_ROWS):
+        for j in range(0, columns, widest):
+            _multiply_tiles(min(rows - i, WIDEST_ROWS), min(columns - j, widest), k, a, shift(row, i), col_a,
+                            shift(b, j), col_b, shift(c, i * ldc + j), ldc, add, ahead, shift(row_ahead, i), col_ahead,
+                            like)
 
 
 @helper
-def _multiply_tiles(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, step, like):
+def _multiply_tiles(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, col_ahead, like):
     """`multiply_block` where `columns` are no more than a tile has."""
     size = lanes(like)
     vectors = (columns + size - 1) // size
@@ -137,25 +145,25 @@ def _multiply_tiles(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahea
         for i in range(0, rows, ROWS_4):
             if rows - i > LESS_4:
                 tile(ROWS_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                     shift(ahead, row_ahead[i]), step)
+                     shift(ahead, row_ahead[i]), col_ahead)
             elif rows - i > LEAST_4:
                 tile(LESS_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                     shift(ahead, row_ahead[i]), step)
+                     shift(ahead, row_ahead[i]), col_ahead)
             else:
                 tile(LEAST_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                     shift(ahead, row_ahead[i]), step)
+                     shift(ahead, row_ahead[i]), col_ahead)
     elif vectors == 3:
         for i in range(0, rows, ROWS_3):
             tile(ROWS_3, VECTORS_3, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, row_ahead[i]), step)
+                 shift(ahead, row_ahead[i]), col_ahead)
     elif vectors == 2:
         for i in range(0, rows, ROWS_2):
             tile(ROWS_2, 2, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, row_ahead[i]), step)
+                 shift(ahead, row_ahead[i]), col_ahead)
     else:
         for i in range(0, rows, ROWS_1):
             tile(ROWS_1, 1, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, row_ahead[i]), step)
+                 shift(ahead, row_ahead[i]), col_ahead)
 
 
 @helper
@@ -206,13 +214,10 @@ def locate(product, item, row, place):
 
 @helper
 def sum_up(steps, chunk, rows, wide, source, row, col_a, panel, col_b, c, panel_width, like):
-    """The whole sums of a block, some steps at a time.
-
-    Nothing is fetched meanwhile: for 1024 to 256 channels of 8 x 14 x 14 that gains nothing.
-    """
+    """The whole sums of a block, some steps at a time; each tile fetches lines of the rows after the next tile's."""
     for t in range(0, steps, chunk):
         multiply_block(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
-                       panel_width, t > 0, source, row, 0, like)
+                       panel_width, t > 0, source, shift(row, AHEAD), shift(col_a, t), like)
 
 
 # Numbers of a product in `plan.Batch.table`.
@@ -400,7 +405,7 @@ def multiply_weight(begin, end, a, like):
                             o = 0
                             n += 1
             multiply_block(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start, source,
-                           row, 0, like)
+                           row, col_a, like)
 
         if turned:
             for i in range(rows):

@@ -101,7 +101,7 @@ def lanes(typingctx, like):
 
 
 @intrinsic
-def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, step):
+def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, col_ahead):
     """Multiply an MR x NV tile, as the module says; with `add` it adds the sums to what is in c.
 
     They start at 0 even then: for 4608 steps, 192 at a time, one running sum over all calls would err 10 times as much
@@ -114,21 +114,20 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, step
     k : int64
         Steps of the reduction, at least 1.
     a, b, c : pointer
-    row, col_a, col_b : pointer to int64
-        Offsets, in elements: MR, k and k of them.
+    row, col_a, col_b, col_ahead : pointer to int64
+        Offsets, in elements: MR and three times k of them.
     ldc : int64
         Elements from a row of c to the next.
     add : bool
     ahead : pointer
-    step : int64
-        Each step of the reduction asks for a line that is needed later, `step` elements behind that of the one before.
+        Step t of the reduction asks for the line at ``ahead[col_ahead[t]]``, which is needed later.
     """
     if not isinstance(mr, types.IntegerLiteral) or not isinstance(nv, types.IntegerLiteral):
         return None
     rows, columns = range(mr.literal_value), range(nv.literal_value)
 
     def generate(context, builder, signature, args):
-        k, a, row, col_a, b, col_b, c, ldc, add, ahead, step = args[2:]
+        k, a, row, col_a, b, col_b, c, ldc, add, ahead, col_ahead = args[2:]
         v = Vectors(context, builder, signature.args[3].dtype)
         starts = [v.at(a, builder.load(v.at(row, i))) for i in rows]
         targets = [[v.at(v.at(c, builder.mul(ldc, ir.Constant(INT, i))), j * v.lanes) for j in columns] for i in rows]
@@ -143,7 +142,7 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, step
         here, there = builder.load(v.at(col_a, t)), builder.load(v.at(col_b, t))
         source = v.at(b, there)
         operands = [v.load(v.at(source, j * v.lanes)) for j in columns]
-        ask_for(builder, v.at(ahead, builder.mul(t, step)), level=2)
+        ask_for(builder, v.at(ahead, builder.load(v.at(col_ahead, t))), level=2)
         after = []
         for i in rows:
             factor = v.broadcast(builder.load(v.at(starts[i], here)))
@@ -173,7 +172,7 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, step
         return context.get_dummy_value()
 
     signature = types.void(mr, nv, types.int64, a, row, col_a, b, col_b, c, types.int64, types.boolean, ahead,
-                           types.int64)
+                           col_ahead)
     return signature, generate
 
 

@@ -34,6 +34,7 @@ from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shi
 from fastconv.backends.numba.lines import copy, sum_of
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import Vectors, ask_for_lines, lanes, transpose
+from fastconv.backends.plan import STEPS
 
 P, Q = 11 / 16, 11 / 8
 # Rows of the weight gradient's products at a time: whole tiles of 6 and of 8, since a tile adds to all of its rows, and
@@ -408,6 +409,9 @@ def multiply(begin, end, a, like):
     packed = shift(work, packed_at)
     size = lanes(like)
     row, later, stage = stack(128, col_a), stack(128, col_a), stack(STAGE, like)
+    to_line = stack(STEPS, col_a)
+    for t in range(STEPS):
+        to_line[t] = t * LINE
     panel_count, set_filters = column_sets * set_panels, filters // column_sets
     runs = (panel_count + run - 1) // run
     blocks_h, blocks_w = (tiles_h + block_h - 1) // block_h, (tiles_w + block_w - 1) // block_w
@@ -478,7 +482,7 @@ def multiply(begin, end, a, like):
                             multiply_block(tiles, wide, some, shift(points, xi * point), row,
                                            shift(col_a, one * steps + c), shift(weights, xi * weight_point), col_b,
                                            shift(products, xi * product_point), panel_width, one + c > 0,
-                                           shift(weights, (xi + 1) * weight_point), later, LINE, like)
+                                           shift(weights, (xi + 1) * weight_point), later, to_line, like)
             for xi in range(36):
                 if column_sets > 1 and vanishes(taps, column_set, flipped, xi):
                     for i in range(tiles * panel_width):
@@ -587,7 +591,8 @@ def multiply_weight(begin, end, a, like):
                             to = xi * product_point + (one * set_rows + c) * pitch_run + panel * panel_width
                             multiply_block(some, wide, tiles, shift(points, xi * point), rows, col_a,
                                            shift(grad_points, xi * grad_point + panel * panel_width), col_b,
-                                           shift(products, to), pitch_run, block > begun, products, rows, 0, like)
+                                           shift(products, to), pitch_run, block > begun,
+                                           shift(points, xi * point), rows, col_a, like)
         # The slab is free now: gradients of 16 steps at a time, as (step, tap) rows of `pitch_run` filters.
         target = shift(out, ((split * groups + group) * filters + first_filter) * steps * all_taps)
         for c in range(0, steps, 16):
