@@ -9,7 +9,7 @@ from fastconv.backends.numba.dot import VECTORS, dots, line, total
 from fastconv.backends.numba.fan import fan_row
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import copy
-from fastconv.backends.numba.slide import slide, slide_dots
+from fastconv.backends.numba.slide import MARGIN, slide, slide_dots
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import lanes
 
@@ -105,16 +105,29 @@ def _line(together, columns, steps, run, totals, a, row_a, col_a, b, row_b, col_
 
 
 @helper
-def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, rows, like):
+def _surrounded(first, elements, total, like):
+    """Whether a `MARGIN` lies on either side of `elements` elements, from `first` on, of an array of `total`."""
+    return min(first, total - first - elements) >= MARGIN * lanes(like)
+
+
+@helper
+def _close(left, reach, width, like):
+    """Whether taps are no further than a vector from a row of `width` elements, of which they reach `reach`."""
+    return left <= lanes(like) and reach - left <= width + lanes(like)
+
+
+@helper
+def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, rows, open_, like):
     """`rows` rows of results of a kernel without gaps, from row `row` on, in stripes whose last vectors overlap.
 
     `kernel` holds the taps down and across, the stride, the most vectors, and the zeros above and to the left.
     """
     size = lanes(like)
     stride, most, top, left = kernel[2], kernel[3], kernel[4], kernel[5]
+    open_ = open_ and _close(left, out_width * stride + kernel[1], width, like)
     if out_width + (kernel[1] - 1) // stride <= size:
         slide(kernel[0], kernel[1], stride, 0, a, col_a, b, height, width, top - row * stride, left, zeros, start, c,
-              out_width, rows, 0, out_width)
+              out_width, rows, 0, out_width, open_)
         return
     vectors = (out_width + size - 1) // size
     first = 0
@@ -124,7 +137,7 @@ def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, 
         last = (here - 1) * size if tiles > 1 else max(0, out_width - size) - q
         first += here
         slide(kernel[0], kernel[1], stride, here, a, col_a, b, height, width, top - row * stride, left - q * stride,
-              zeros, start, shift(c, q), out_width, rows, last, min(out_width, size))
+              zeros, start, shift(c, q), out_width, rows, last, min(out_width, size), open_)
 
 
 @helper
@@ -207,9 +220,12 @@ def multiply_rows(begin, end, a, like):
                             start[0] = 0
                             if a[2] != 0:
                                 start[0] = bias[group]
+                            open_ = _surrounded(rest * size[0] * size[1] * size[2] + source_d, size[1] * size[2],
+                                                items // (across * down) * size[0] * size[1] * size[2], like)
                             _slide(shift(a, 50), shift(w, group * group_stride), col_a, shift(base, source_d),
-                                   size[1], size[2], first_h, scratch, start[0],
-                                   shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, like)
+                                   size[1], size[2], first_h, shift(scratch, lanes(like)), start[0],
+                                   shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, open_,
+                                   like)
                             continue
                         if fanned != 0:
                             for p in range(first_h, stop, high):
@@ -315,13 +331,19 @@ def add_rows(begin, end, a, like):
                     for i in range(first_d, min(first_d + depth, out_depth)):
                         place = plane_group * filters * plane + (i * height + first_h) * width
                         source = shift(base, (i * stride_d - origin[0]) * slice_stride)
+                        map_ = size[1] * size[2]
+                        open_ = (sliding and _close(left, width + across_taps, size[2], like)
+                                 and _surrounded((plane_group * size[0] + i * stride_d) * map_, map_,
+                                                 images * groups * size[0] * map_, like)
+                                 and _surrounded((plane_group * out_depth + i) * height * width, height * width,
+                                                 images * groups * plane, like))
                         for p in range(0, here, high):
                             for q in range(0, length, wide):
                                 grads = shift(dy, place + p * width + q)
                                 tall, some = min(here - p, high), min(length - q, wide)
                                 if sliding:
                                     slide_dots(down_taps, across_taps, source, size[1], size[2], top - first_h - p,
-                                               left - q, scratch, grads, width, tall, some, sums)
+                                               left - q, shift(scratch, lane), grads, width, tall, some, sums, open_)
                                 else:
                                     at = ((first_h + p) * stride_h - origin[1]) * row_stride + q
                                     _dots(shift(source, at), stride_h * row_stride, grads, width, plane, tall, some,

@@ -4,6 +4,7 @@ from functools import reduce
 
 from llvmlite import ir
 
+from fastconv.backends.numba.isa import NAME
 from fastconv.backends.numba.tile import INT, LANE, Vectors, keep_rolled
 
 
@@ -40,6 +41,21 @@ class Masked(Vectors):
         function = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", self.type,
                                   [pointer, LANE, self.flags, self.type])
         return self.builder.call(function, [self.builder.bitcast(base, pointer), self.alignment, mask, self.zero])
+
+    def load_all(self, places, open_):
+        """The vectors at each (address, mask or None) of `places`; if `open_`, what their masks leave out may be read.
+
+        AMD's processors without AVX-512 take long to load under a mask what is not in the first-level cache: 3.1 ms in
+        place of 6.2 on Zen 3, for 3 x 3 taps that slide down 8 x 144 planes of 56 x 56.
+        """
+        def masked():
+            return [self.load(base) if mask is None else self.load_masked(base, mask) for base, mask in places]
+
+        def whole():
+            return [value if mask is None else self.builder.select(mask, value, self.zero)
+                    for value, (_, mask) in zip([self.load(base) for base, _ in places], places, strict=True)]
+
+        return either(self.builder, open_, whole, masked) if NAME == "avx2" else masked()
 
     def store_masked(self, value, base, mask):
         pointer = self.type.as_pointer()
@@ -110,4 +126,18 @@ def revised(builder, condition, values, revise):
     for phi, value, other in zip(result, values, others, strict=True):
         phi.add_incoming(value, before)
         phi.add_incoming(other, after)
+    return result
+
+
+def either(builder, condition, generate, otherwise):
+    """The values of the code that `generate` makes where `condition` holds at run time, or else of `otherwise`."""
+    with builder.if_else(condition) as (then, other):
+        with then:
+            values, here = generate(), builder.block
+        with other:
+            others, there = otherwise(), builder.block
+    result = [builder.phi(value.type) for value in values]
+    for phi, value, other in zip(result, values, others, strict=True):
+        phi.add_incoming(value, here)
+        phi.add_incoming(other, there)
     return result
