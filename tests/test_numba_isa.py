@@ -15,6 +15,16 @@ from fastconv.backends.numba import isa
 OLDER = {"avx2": ("haswell", "+avx2,+fma", ["float32"], ["float64"]),
          "generic": ("generic", "", ["float32", "float64"], ["float64"])}
 TOLERANCES = {"float32": 1e-5, "float64": 1e-13}
+# Windows of 2 x 2 side by side, in rows of one result to more than a vector.
+SIDE_BY_SIDE = """
+for dtype, height, width in itertools.product(POOL_TYPES, (2, 7, 8), (2, 3, 4, 7, 8, 10, 11, 14, 26, 32, 70)):
+    g = geometry.pool("max_pool2d", (5, 3, height, width), 2)
+    x = np.random.default_rng(width).integers(-9, 9, g.x_shape).astype(np.float32)
+    compare(dtype, [("avg_pool_forward", {"x": x}, [("y", g.y_shape)])], {"avg_pool_forward": "x"}, g)
+    x[x == 8] = np.nan
+    compare(dtype, [("max_pool_forward", {"x": x}, [("y", g.y_shape), ("indices", g.y_shape)])],
+            {"max_pool_forward": "x"}, g, exact=True)
+"""
 # Prints the instruction set, the kernels that ran, and the largest error of each type over the largest result. The
 # convolutions are by turns of one to three dimensions, strided, dilated, padded unevenly, in groups, depthwise, of few
 # and of many channels; those of 3 x 3 taps and many channels take Winograd's transform in float32.
@@ -83,6 +93,7 @@ for dtype, stride, width in itertools.product(POOL_TYPES, (1, 2, 3), (3, 5, 10, 
     x[x == 8] = np.nan
     largest = [("max_pool_forward", given, [("y", g.y_shape), ("indices", g.y_shape)])]
     compare(dtype, largest, {"max_pool_forward": "x"}, g, exact=True)
+""" + SIDE_BY_SIDE + """
 print(json.dumps([isa.NAME, sorted(ran), errors]))
 """
 
@@ -94,7 +105,32 @@ def test_older_cpus(fresh, name):
     used, ran, errors = json.loads(fresh(given + COMPARE, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=features))
     assert used == name
     assert {"multiply", "multiply_weight", "winograd", "winograd_gradient", "multiply_rows", "add_rows",
-            "multiply_planes", "add_planes", "im2col", "col2im", "max_forward", "avg_forward"} <= set(ran)
+            "multiply_planes", "add_planes", "im2col", "col2im", "max_forward", "avg_forward", "max_joined",
+            "avg_joined"} <= set(ran)
+    assert [dtype for dtype, error in errors.items() if not error < TOLERANCES[dtype]] == []
+
+
+# Takes the vectors of AVX-512, which LLVM halves for a CPU without.
+WIDEN = """
+import importlib.util, sys
+spec = importlib.util.find_spec("fastconv.backends")
+spec = importlib.util.spec_from_file_location("fastconv.backends.numba.isa",
+                                              spec.submodule_search_locations[0] + "/numba/isa.py")
+isa = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(isa)
+isa.NAME, (isa.VECTOR_BYTES, isa.TILE_ROWS) = "avx512", isa._TABLE["avx512"]
+isa.TILE_VECTORS = max(isa.TILE_ROWS)
+sys.modules[spec.name] = isa
+"""
+
+
+def test_wider_vectors(fresh, tmp_path):
+    """Rows of results that are joined to vectors of 512 bits, whatever the CPU."""
+    code = WIDEN + COMPARE.partition("CONVS = [")[0] + 'POOL_TYPES = ["float32", "float64"]' + SIDE_BY_SIDE
+    code += "print(json.dumps([isa.NAME, sorted(ran), errors]))"
+    used, ran, errors = json.loads(fresh(code, NUMBA_CACHE_DIR=str(tmp_path)))
+    assert used == "avx512"
+    assert {"max_joined", "avg_joined"} <= set(ran)
     assert [dtype for dtype, error in errors.items() if not error < TOLERANCES[dtype]] == []
 
 

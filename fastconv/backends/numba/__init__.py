@@ -16,6 +16,7 @@ from fastconv.backends.numba import (
     fan,
     isa,
     jit,
+    joined,
     phases,
     places,
     pointwise,
@@ -64,7 +65,8 @@ _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "mult
             "multiply_rows": rows.multiply_rows, "add_rows": rows.add_rows,
             "split": phases.split, "join": phases.join,
             "im2col": columns.im2col, "col2im": columns.col2im, "max_forward": pool.max_forward,
-            "max_backward": pool.max_backward, "avg_forward": pool.avg_forward, "avg_backward": pool.avg_backward}
+            "max_backward": pool.max_backward, "avg_forward": pool.avg_forward, "avg_backward": pool.avg_backward,
+            "max_joined": joined.max_joined, "avg_joined": joined.avg_joined}
 
 
 def _run(kernel, count, args, dtype, work, most):
@@ -72,7 +74,7 @@ def _run(kernel, count, args, dtype, work, most):
 
 
 class _Planes(Engine):
-    """With forms of its own for 1 x 1 kernels and for windows that hardly overlap."""
+    """With forms of its own for 1 x 1 kernels, and for windows that hardly overlap or not at all."""
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
         if pointwise.serves(g, y):
@@ -91,12 +93,20 @@ class _Planes(Engine):
             return
         super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
 
+    def plan_max_pool_forward(self, p, g, x, y, indices):
+        if joined.serves(g):
+            joined.max_forward(p, g, x, y, indices)
+        else:
+            super().plan_max_pool_forward(p, g, x, y, indices)
+
     def plan_avg_pool_forward(self, p, g, x, y):
         if g.kernel == g.input and max(g.output) == 1 and not any(map(sum, g.padding)):
             p.do("sum_planes", g.n * g.c, (x, y), (prod(g.input),), x.size)
             p.then(lambda x, y: np.divide(y, g.divisor or prod(g.kernel), out=y))
         elif g.stride[2] > 2:
             p.then(lambda x, y: regions.avg_forward(x, y, g))
+        elif joined.serves_mean(p, g):
+            joined.avg_forward(p, g, x, y)
         else:
             super().plan_avg_pool_forward(p, g, x, y)
 

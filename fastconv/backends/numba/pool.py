@@ -128,7 +128,7 @@ def _max_stretches(indexed, taps, x, table, count, every, base, down, step, colu
 
 
 @helper
-def _max_one(x, y, indices, indexed, out, height, width, d0, h0, w0, t0, t1, r0, r1, s0, s1, step_d, step_h, step_w):
+def max_one(x, y, indices, indexed, out, height, width, d0, h0, w0, t0, t1, r0, r1, s0, s1, step_d, step_h, step_w):
     """One window, clipped to the taps given."""
     where = ((d0 + t0 * step_d) * height + h0 + r0 * step_h) * width + w0 + s0 * step_w
     best = number(LOWEST, x)
@@ -210,8 +210,8 @@ def max_forward(begin, end, a, like):
                         q += last - first if q >= first else 0
                         w0 = q * stride_w - left
                         s0, s1 = _taps(w0, width, kernel_w, step_w)
-                        _max_one(x, y, indices, indexed, out + row * out_w + q, height, width, d0,
-                                 h0 + row * stride_h, w0, t0, t1, r0, r1, s0, s1, step_d, step_h, step_w)
+                        max_one(x, y, indices, indexed, out + row * out_w + q, height, width, d0,
+                                h0 + row * stride_h, w0, t0, t1, r0, r1, s0, s1, step_d, step_h, step_w)
                 p += rows
 
 
@@ -330,7 +330,7 @@ def _extent(output, size, kernel, stride, before, after, padded):
 
 
 @helper
-def _mean_one(x, y, out, height, width, d0, h0, w0, t0, t1, r0, r1, s0, s1, divisor):
+def mean_one(x, y, out, height, width, d0, h0, w0, t0, t1, r0, r1, s0, s1, divisor):
     """One window, clipped to the taps given."""
     total = number(0, x)
     for t in range(t0, t1):
@@ -427,8 +427,8 @@ def avg_forward(begin, end, a, like):
                         divided = divisor
                         if divisor == 0:
                             divided = slab * _extent(q, width, kernel_w, stride_w, left, right, padded)
-                        _mean_one(x, y, out + row * out_w + q, height, width, d0, h0 + row * stride_h, w0, t0, t1, r0,
-                                  r1, s0, s1, divided)
+                        mean_one(x, y, out + row * out_w + q, height, width, d0, h0 + row * stride_h, w0, t0, t1, r0,
+                                 r1, s0, s1, divided)
                 p += rows
 
 
