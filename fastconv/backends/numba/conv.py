@@ -1,7 +1,7 @@
 """Convolution kernels: pad the planes, pack the panels, multiply. `fastconv.backends.plan` says what is multiplied."""
 
 from fastconv.backends.numba.copies import weave
-from fastconv.backends.numba.isa import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from fastconv.backends.numba.isa import PAST_BY_TURNS, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import ask_for_lines, lanes, tile, transpose
@@ -238,7 +238,8 @@ def multiply(begin, end, a, like):
 @helper
 def _multiply(begin, end, a, entry, like):
     """The work items `begin` to `end`, if there are any, of one product."""
-    source, panels, out, past = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like), a[6] != 0
+    source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like)
+    past = PAST_BY_TURNS and a[6] != 0
     col_a, col_b = ints(entry[1]), ints(entry[2])
     product = shift(entry, 3)
     height, width = product[3], product[4]

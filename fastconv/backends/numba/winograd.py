@@ -30,6 +30,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.conv import multiply_block, offset, pack_columns
+from fastconv.backends.numba.isa import PAST_BY_TURNS
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import copy, sum_of
 from fastconv.backends.numba.stream import drain
@@ -398,7 +399,7 @@ def multiply(begin, end, a, like):
     fused, flipped, own_at = a[35] != 0, a[36] != 0, a[37]
     slices, depth, out_depth, front, stride_d, step_d = a[38], a[39], a[40], a[41], a[42], a[43]
     taps, sets, column_sets, steps, set_panels = shift(a, 44), a[49], a[50], a[51], a[52]
-    adjoint, past = a[53] != 0, a[58] != 0
+    adjoint, past = a[53] != 0, PAST_BY_TURNS and a[58] != 0
     group_stride, step_stride, column_stride, packed_at = a[54], a[55], a[56], a[57]
     kernel, all_taps = taps[0], taps[1] * taps[2]
     tile = 7 - kernel
