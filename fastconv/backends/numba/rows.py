@@ -7,6 +7,7 @@ since a chunk needs a scratch of its own; what an item computes does not depend 
 from fastconv.backends.numba.copies import split, weave, window
 from fastconv.backends.numba.dot import VECTORS, dots, line, total
 from fastconv.backends.numba.fan import fan_row
+from fastconv.backends.numba.isa import PAST_BY_TURNS
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import copy
 from fastconv.backends.numba.slide import MARGIN, slide, slide_dots
@@ -168,7 +169,8 @@ def multiply_rows(begin, end, a, like):
     copied, depth, rows, across, down = a[37] != 0, a[38], a[39], a[40], a[41]
     slices, lines, parts, pitch, filled = a[42], a[43], a[44], a[45], a[46]
     slice_stride, row_stride = a[48], a[49]
-    sliding, fanned, most, run, joined, past = a[50] != 0, a[56], a[57], a[58], a[60], a[61] != 0
+    sliding, fanned, most, run, joined = a[50] != 0, a[56], a[57], a[58], a[60]
+    past = PAST_BY_TURNS and a[61] != 0
     starts = shift(phases, 2 * (phases_d + phases_h + phases_w))
     at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
     row_a, row_b, row_c, row_y = stack(8, phases), stack(8, phases), stack(8, phases), stack(8, phases)
