@@ -36,6 +36,7 @@ from fastconv.backends.numba.lines import copy, sum_of
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import Vectors, ask_for_lines, lanes, transpose
 from fastconv.backends.plan import STEPS
+from fastconv.backends.plan_winograd import BESIDE
 
 P, Q = 11 / 16, 11 / 8
 # Rows of the weight gradient's products at a time: whole tiles of 6 and of 8, since a tile adds to all of its rows, and
@@ -349,6 +350,38 @@ def spread_volume(source, room, channels, depth, first, taps, step, between, hei
 
 
 @helper
+def gather(tile, products, product_point, panel_width, wide, rows, columns, top, left, whole, outputs, target, height,
+           width, plane, bias, column, past, like):
+    """Carry an image's products back to rows of results from (`top`, `left`) on, and turn them to planes.
+
+    Rows of results lie one behind the other where the tiles are of `whole` ones: then they are turned as one.
+    """
+    size = lanes(like)
+    line = width if whole else tile * columns
+    for i in range(rows):
+        # From right to left: what the last tile has beyond the row, the first one of the next overwrites.
+        for j in range(columns - 1, -1, -1):
+            place = (i * columns + j) * panel_width
+            for k in range(0, wide, size):
+                gather_tile(tile, shift(products, place + k), product_point,
+                            shift(outputs, tile * j * panel_width + k), line * panel_width, panel_width)
+        p = top + tile * i
+        lines = min(tile, height - p)
+        for r in range(0, lines, lines if whole else 1):
+            length = lines * width if whole else min(line, width - left)
+            # 16 planes after the other, as the hardware does not foresee more: 5.7 ms in place of 6.5 for 64 channels
+            # of 8 x 56 x 56; and 1 to 4 % less as each vector asks for the one after the next.
+            for k in range(0, wide, size):
+                for next_ in range(0, length, size):
+                    j = min(next_, max(0, length - size))
+                    there = shift(target, k * plane + (p + r) * width + left + j)
+                    if not past:
+                        ask_for_lines(shift(there, 2 * size), plane, 1)
+                    transpose(shift(outputs, (r * line + j) * panel_width + k), panel_width, size, min(size, wide - k),
+                              there, plane, min(size, length - j), offset(bias, column + k, like), past)
+
+
+@helper
 def overlap(tile, kernel, products, product_point, panel_width, wide, rows, columns, top, left, outputs, target, height,
             width, plane, past, like):
     """Carry an image's products back to the input: what 6 x 6 positions of its tiles make, `tile` apart, is added up.
@@ -427,9 +460,6 @@ def multiply(begin, end, a, like):
         rows, columns = min(block_h, tiles_h - tile_h), min(block_w, tiles_w - tile_w)
         here = min(together, images - image)
         tiles = here * rows * columns
-        # Rows of results lie one behind the other where a block has whole ones: then they are turned as one.
-        whole = columns == tiles_w
-        line = out_width if whole else tile * columns
         for n in range(here):
             volume, o = (image + n) // out_depth, (image + n) % out_depth
             start = (volume * groups + group) * channels * depth * plane
@@ -446,14 +476,15 @@ def multiply(begin, end, a, like):
             row[i] = i * pitch
         for i in range(tiles, tiles + 16):
             row[i] = row[tiles - 1]
-        for block in range(first_panel, min(first_panel + run, panel_count)):
-            column_set, column = block // set_panels, block % set_panels * panel_width
-            wide = min(set_filters - column, panel_width)
-            column += column_set * set_filters
+        stop, lead = min(first_panel + run, panel_count), first_panel
+        while lead < stop:
+            # Panels of one set of columns, side by side.
+            column_set, first_column = lead // set_panels, lead % set_panels * panel_width
+            beside = min(stop - lead, set_panels - lead % set_panels, 1 if fused else max(1, BESIDE // panel_width))
             if fused:
-                panel = shift(panels, group * group_stride + block % set_panels * panel_width * column_stride)
+                panel = shift(panels, group * group_stride + first_column * column_stride)
             else:
-                panel = shift(panels, (group * panel_count + block) * 36 * weight_point)
+                panel = shift(panels, (group * panel_count + lead) * 36 * weight_point)
             for one in range(sets):
                 phase = one + column_set
                 for c in range(0, steps, chunk):
@@ -465,6 +496,7 @@ def multiply(begin, end, a, like):
                     if not fused:
                         weights = shift(panel, (one * steps + c) * panel_width)
                     else:
+                        wide = min(set_filters - first_column, panel_width)
                         if step_stride == all_taps:  # the steps of a column follow each other
                             pack_columns(shift(panel, c * all_taps), wide, 1, some * all_taps, 0, column_stride, packed,
                                          panel_width, like)
@@ -479,45 +511,35 @@ def multiply(begin, end, a, like):
                                 spread_taps(taps, phase, flipped, shift(start, j), panel_width, stage,
                                             shift(own, i * panel_width + j), weight_point, like)
                     for xi in range(36):
-                        if max(sets, column_sets) == 1 or not vanishes(taps, phase, flipped, xi):
+                        if max(sets, column_sets) > 1 and vanishes(taps, phase, flipped, xi):
+                            continue
+                        for k in range(beside):
+                            wide = min(set_filters - first_column - k * panel_width, panel_width)
+                            of_point = shift(weights, (k * 36 + xi) * weight_point)
                             multiply_block(tiles, wide, some, shift(points, xi * point), row,
-                                           shift(col_a, one * steps + c), shift(weights, xi * weight_point), col_b,
-                                           shift(products, xi * product_point), panel_width, one + c > 0,
-                                           shift(weights, (xi + 1) * weight_point), later, to_line, like)
-            for xi in range(36):
-                if column_sets > 1 and vanishes(taps, column_set, flipped, xi):
-                    for i in range(tiles * panel_width):
-                        products[xi * product_point + i] = 0
-            for n in range(here):
-                volume, o = (image + n) // out_depth, (image + n) % out_depth
-                target = shift(out, (((volume * groups + group) * filters + column) * out_depth + o) * out_plane)
-                if adjoint:
-                    overlap(tile, kernel, shift(products, n * rows * columns * panel_width), product_point, panel_width,
-                            wide, rows, columns, top, left, outputs, target, out_height, out_width,
-                            out_depth * out_plane, past, like)
-                    continue
-                for i in range(rows):
-                    # From right to left: what the last tile has beyond the row, the first one of the next overwrites.
-                    for j in range(columns - 1, -1, -1):
-                        place = ((n * rows + i) * columns + j) * panel_width
-                        for k in range(0, wide, size):
-                            gather_tile(tile, shift(products, place + k), product_point,
-                                        shift(outputs, tile * j * panel_width + k), line * panel_width, panel_width)
-                    p, q = tile * (tile_h + i), tile * tile_w
-                    lines = min(tile, out_height - p)
-                    for r in range(0, lines, lines if whole else 1):
-                        length = lines * out_width if whole else min(line, out_width - q)
-                        # 16 planes after the other, as the hardware does not foresee more: 5.7 ms in place of 6.5 for
-                        # 64 channels of 8 x 56 x 56; and 1 to 4 % less as each vector asks for the one after the next.
-                        for k in range(0, wide, size):
-                            for next_ in range(0, length, size):
-                                j = min(next_, max(0, length - size))
-                                there = shift(target, k * out_depth * out_plane + (p + r) * out_width + q + j)
-                                if not past:
-                                    ask_for_lines(shift(there, 2 * size), out_depth * out_plane, 1)
-                                transpose(shift(outputs, (r * line + j) * panel_width + k), panel_width, size,
-                                          min(size, wide - k), there, out_depth * out_plane, min(size, length - j),
-                                          offset(a[2], group * filters + column + k, like), past)
+                                           shift(col_a, one * steps + c), of_point, col_b,
+                                           shift(products, (k * 36 + xi) * product_point), panel_width, one + c > 0,
+                                           shift(of_point, weight_point), later, to_line, like)
+            for k in range(beside):
+                of_panel = shift(products, k * 36 * product_point)
+                for xi in range(36):
+                    if column_sets > 1 and vanishes(taps, column_set, flipped, xi):
+                        for i in range(tiles * panel_width):
+                            of_panel[xi * product_point + i] = 0
+                wide = min(set_filters - first_column - k * panel_width, panel_width)
+                column = group * filters + column_set * set_filters + first_column + k * panel_width
+                for n in range(here):
+                    volume, o = (image + n) // out_depth, (image + n) % out_depth
+                    target = shift(out, ((volume * groups * filters + column) * out_depth + o) * out_plane)
+                    of_image = shift(of_panel, n * rows * columns * panel_width)
+                    if adjoint:
+                        overlap(tile, kernel, of_image, product_point, panel_width, wide, rows, columns, top, left,
+                                outputs, target, out_height, out_width, out_depth * out_plane, past, like)
+                    else:
+                        gather(tile, of_image, product_point, panel_width, wide, rows, columns, tile * tile_h,
+                               tile * tile_w, columns == tiles_w, outputs, target, out_height, out_width,
+                               out_depth * out_plane, a[2], column, past, like)
+            lead += beside
     drain(past)
 
 
