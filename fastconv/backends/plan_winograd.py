@@ -335,8 +335,8 @@ class WinogradWeight:
 
     @cached_property
     def pitch(self):
-        # A multiple of 1 KiB apart, tiles would share a few sets of the cache: 12.0 ms in place of 13.1 on Zen 3 for 256
-        # channels of 8 x 14 x 14.
+        # A multiple of 1 KiB apart, tiles would share a few sets of the cache: 12.0 ms in place of 13.1 on Zen 3 for
+        # 256 channels of 8 x 14 x 14.
         pitch = self.depth.taps * _up(self.channels)
         return pitch + 16 if pitch % 256 == 0 else pitch
 
