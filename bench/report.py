@@ -15,6 +15,7 @@ import argparse
 import datetime
 import itertools
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -128,10 +129,10 @@ def replace_between(text, part, begin=BEGIN, end=END):
     return f"{before}{begin}\n{part}\n{end}{rest.partition(end)[2]}"
 
 
-def write(run, update_readme):
+def write(run, results, update_readme):
     """Write page and pictures of a whole run, and README's table if asked for; returns the page."""
-    page = results_page(run, plots.draw(run, RESULTS.parent / "plots"))
-    RESULTS.write_text(page, encoding="utf-8")
+    page = results_page(run, plots.draw(run, results.parent / "plots"))
+    results.write_text(page, encoding="utf-8")
     if update_readme:
         README.write_text(replace_between(README.read_text(encoding="utf-8"), readme_part(run)), encoding="utf-8")
     return page
@@ -150,14 +151,19 @@ def main(arguments=None):
     parser.add_argument("--operations", action="store_true",
                         help="what lies beyond convolution and pooling, beside torch: writes bench/OPERATIONS.md")
     parser.add_argument("--replot", action="store_true", help="measure nothing: page and pictures from RESULTS.json")
+    parser.add_argument("--output", type=pathlib.Path, default=RESULTS.parent, metavar="FOLDER",
+                        help="where RESULTS.md, RESULTS.json and the pictures go (bench); README's table is of bench")
     options = parser.parse_args(arguments)
+    options.results = options.output / RESULTS.name
+    if options.update_readme and options.output != RESULTS.parent:
+        parser.error("--update-readme does not go with --output")
     if options.operations and (options.quick or options.update_readme or options.replot):
         parser.error("--operations goes with none of --quick, --update-readme and --replot")
     partial = options.quick or options.case or options.only
     if partial and (options.update_readme or options.replot):
         parser.error("--update-readme and --replot need the whole suite: leave out --quick, --case and --only")
     if options.replot:
-        write(saved.load(RESULTS.with_suffix(".json")), options.update_readme)
+        write(saved.load(options.results.with_suffix(".json")), options.results, options.update_readme)
         return 0
     known = list(OPERATIONS) if options.operations else [case.name for case in (*SUITE, *POOLS)]
     chosen = options.case or (QUICK if options.quick else known)
@@ -187,8 +193,9 @@ def _suite(options, timed, partial):
         print(results_page(run))
     else:
         run.start = start.measured(name for name in OURS if name in run.names)
-        saved.save(run, RESULTS.with_suffix(".json"))
-        print(write(run, options.update_readme))
+        options.output.mkdir(parents=True, exist_ok=True)
+        saved.save(run, options.results.with_suffix(".json"))
+        print(write(run, options.results, options.update_readme))
     return [*run.rows, *run.float64, *run.reduced, *run.steps]
 
 

@@ -337,6 +337,19 @@ def test_replot_measures_nothing(whole, tmp_path, monkeypatch):
     assert "![Ratio of every row](bench/plots/ratio_1.png)" in report.README.read_text(encoding="utf-8")
 
 
+def test_results_of_another_machine_have_a_folder_of_their_own(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "RESULTS.md")
+    other = tmp_path / "other"
+    other.mkdir()
+    saved.save(whole, other / "RESULTS.json")
+    assert report.main(["--replot", "--output", str(other)]) == 0
+    assert (other / "plots" / "ratio_1.png").exists()
+    assert "## 1 thread" in (other / "RESULTS.md").read_text(encoding="utf-8")
+    assert not report.RESULTS.exists()
+    with pytest.raises(SystemExit):
+        report.main(["--replot", "--output", str(other), "--update-readme"])
+
+
 def test_plots_are_written(whole, tmp_path):
     pictures = plots.draw(whole, tmp_path / "plots")
     assert [name for name, _ in pictures] == ["ratio_1.png", "peak_1.png", "roofline_1.png"]
