@@ -118,17 +118,17 @@ def _close(left, reach, width, like):
 
 
 @helper
-def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, rows, open_, like):
+def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, rows, roomy, like):
     """`rows` rows of results of a kernel without gaps, from row `row` on, in stripes whose last vectors overlap.
 
     `kernel` holds the taps down and across, the stride, the most vectors, and the zeros above and to the left.
     """
     size = lanes(like)
     stride, most, top, left = kernel[2], kernel[3], kernel[4], kernel[5]
-    open_ = open_ and _close(left, out_width * stride + kernel[1], width, like)
+    roomy = roomy and _close(left, out_width * stride + kernel[1], width, like)
     if out_width + (kernel[1] - 1) // stride <= size:
         slide(kernel[0], kernel[1], stride, 0, a, col_a, b, height, width, top - row * stride, left, zeros, start, c,
-              out_width, rows, 0, out_width, open_)
+              out_width, rows, 0, out_width, roomy)
         return
     vectors = (out_width + size - 1) // size
     first = 0
@@ -138,7 +138,7 @@ def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, 
         last = (here - 1) * size if tiles > 1 else max(0, out_width - size) - q
         first += here
         slide(kernel[0], kernel[1], stride, here, a, col_a, b, height, width, top - row * stride, left - q * stride,
-              zeros, start, shift(c, q), out_width, rows, last, min(out_width, size), open_)
+              zeros, start, shift(c, q), out_width, rows, last, min(out_width, size), roomy)
 
 
 @helper
@@ -222,11 +222,11 @@ def multiply_rows(begin, end, a, like):
                             start[0] = 0
                             if a[2] != 0:
                                 start[0] = bias[group]
-                            open_ = _surrounded(rest * size[0] * size[1] * size[2] + source_d, size[1] * size[2],
+                            roomy = _surrounded(rest * size[0] * size[1] * size[2] + source_d, size[1] * size[2],
                                                 items // (across * down) * size[0] * size[1] * size[2], like)
                             _slide(shift(a, 50), shift(w, group * group_stride), col_a, shift(base, source_d),
                                    size[1], size[2], first_h, shift(scratch, lanes(like)), start[0],
-                                   shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, open_,
+                                   shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, roomy,
                                    like)
                             continue
                         if fanned != 0:
@@ -333,10 +333,10 @@ def add_rows(begin, end, a, like):
                     for i in range(first_d, min(first_d + depth, out_depth)):
                         place = plane_group * filters * plane + (i * height + first_h) * width
                         source = shift(base, (i * stride_d - origin[0]) * slice_stride)
-                        map_ = size[1] * size[2]
-                        open_ = (sliding and _close(left, width + across_taps, size[2], like)
-                                 and _surrounded((plane_group * size[0] + i * stride_d) * map_, map_,
-                                                 images * groups * size[0] * map_, like)
+                        map_size = size[1] * size[2]
+                        roomy = (sliding and _close(left, width + across_taps, size[2], like)
+                                 and _surrounded((plane_group * size[0] + i * stride_d) * map_size, map_size,
+                                                 images * groups * size[0] * map_size, like)
                                  and _surrounded((plane_group * out_depth + i) * height * width, height * width,
                                                  images * groups * plane, like))
                         for p in range(0, here, high):
@@ -345,7 +345,7 @@ def add_rows(begin, end, a, like):
                                 tall, some = min(here - p, high), min(length - q, wide)
                                 if sliding:
                                     slide_dots(down_taps, across_taps, source, size[1], size[2], top - first_h - p,
-                                               left - q, shift(scratch, lane), grads, width, tall, some, sums, open_)
+                                               left - q, shift(scratch, lane), grads, width, tall, some, sums, roomy)
                                 else:
                                     at = ((first_h + p) * stride_h - origin[1]) * row_stride + q
                                     _dots(shift(source, at), stride_h * row_stride, grads, width, plane, tall, some,

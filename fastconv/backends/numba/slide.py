@@ -17,12 +17,12 @@ from fastconv.backends.numba.words import Loop, Masked, choose
 SLIDES = tuple((n, n, stride, nv) for n, stride, most in ((3, 1, 4), (3, 2, 4), (5, 1, 2), (5, 2, 2), (7, 1, 2))
                for nv in range(min(most, TILE_VECTORS) + 1)) if NAME in ("avx512", "avx2") else ()
 SLIDE_DOTS = ((3, 3, 1, 1),) if SLIDES else ()
-MARGIN = 4
+MARGIN = 4  # vectors
 
 
 @intrinsic
 def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last,
-          written, open_):
+          written, roomy):
     """Slide a kernel of NR x NS taps down a stripe of NV vectors of results, reading the plane b in place::
 
         c[p * pitch + j] = start + sum of a[col_a[r * NS + s]] * b[p * STRIDE + r - top, j * STRIDE + s - left]
@@ -50,14 +50,14 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
         At least 1.
     last, written : int64
         The last vector and its width, as of `line`.
-    open_ : bool
+    roomy : bool
         Whether what lies `MARGIN` vectors or less before or behind the plane may be read; and one before the zeros, and
         `MARGIN` behind them.
     """
 
     def generate(context, builder, signature, args):
         nr, ns, stride, nv = args[:4]
-        a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last, written, open_ = args[4:]
+        a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last, written, roomy = args[4:]
         v = Masked(context, builder, signature.args[4].dtype)
         mask = v.below(written)
         whole = builder.icmp_signed("==", written, ir.Constant(INT, v.lanes))
@@ -78,7 +78,7 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
 
             def operands(line):
                 """The vectors of b that meet the taps 0, 1, ... of a row, vector of results by vector of results."""
-                found = iter(v.load_all([(v.at(line, column), mask) for column, mask in reads], open_))
+                found = iter(v.load_all([(v.at(line, column), mask) for column, mask in reads], roomy))
                 if not vectors:
                     parts = [next(found) for _ in range(stride)]
                     if stride == 2:
@@ -151,7 +151,7 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
 
 
 @intrinsic
-def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums, open_):
+def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums, roomy):
     """Add to NR x NS vectors of sums over a stripe of one vector, and to one more the sums of y::
 
         sums[r * NS + s] += y[p * pitch + j] * x[p + r - top, j + s - left]     p < rows, j < count
@@ -164,7 +164,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
     nr, ns : int64
         Taps of the kernel: of one of `SLIDE_DOTS`.
     x, y, sums : pointer
-    height, width, top, left, zeros, rows, open_
+    height, width, top, left, zeros, rows, roomy
         As of `slide`.
     pitch : int64
         Elements from a row of y to the next.
@@ -173,7 +173,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
     """
 
     def generate(context, builder, signature, args):
-        nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums, open_ = args
+        nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums, roomy = args
         v = Masked(context, builder, signature.args[2].dtype)
         mask = v.below(count)
 
@@ -186,14 +186,14 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
                 at = builder.sub(index, top)
                 line = builder.select(builder.icmp_unsigned("<", at, height), v.at(x, builder.mul(at, width)), zeros)
                 return v.load_all([(v.at(line, column), here) for column, here in zip(columns, masks, strict=True)],
-                                  open_)
+                                  roomy)
 
             lines = [value for r in range(nr - 1) for value in row(ir.Constant(INT, r))]
             loop = Loop(builder, "rows", rows, 1, [*lines, *[v.zero] * len(targets)])
             lines, found = loop.values[:len(lines)], loop.values[len(lines):]
             lines = [*lines, *row(builder.add(loop.index, ir.Constant(INT, nr - 1)))]
             place = v.at(y, builder.mul(loop.index, pitch))
-            [factor] = v.load_all([(place, mask)], open_)
+            [factor] = v.load_all([(place, mask)], roomy)
             # Stripe by stripe, the hardware foresees no more than a line; the next planes follow these.
             ask_for(builder, v.at(place, builder.mul(rows, pitch)))
             ask_for(builder, v.at(v.at(x, builder.mul(builder.add(loop.index, height), width)), columns[-1]))

@@ -42,8 +42,8 @@ class Masked(Vectors):
                                   [pointer, LANE, self.flags, self.type])
         return self.builder.call(function, [self.builder.bitcast(base, pointer), self.alignment, mask, self.zero])
 
-    def load_all(self, places, open_):
-        """The vectors at each (address, mask or None) of `places`; if `open_`, what their masks leave out may be read.
+    def load_all(self, places, roomy):
+        """The vectors at each (address, mask or None) of `places`; if `roomy`, what their masks leave out may be read.
 
         AMD's processors without AVX-512 take long to load under a mask what is not in the first-level cache: 3.1 ms in
         place of 6.2 on Zen 3, for 3 x 3 taps that slide down 8 x 144 planes of 56 x 56.
@@ -55,7 +55,7 @@ class Masked(Vectors):
             return [value if mask is None else self.builder.select(mask, value, self.zero)
                     for value, (_, mask) in zip([self.load(base) for base, _ in places], places, strict=True)]
 
-        return either(self.builder, open_, whole, masked) if NAME == "avx2" else masked()
+        return either(self.builder, roomy, whole, masked) if NAME == "avx2" else masked()
 
     def store_masked(self, value, base, mask):
         pointer = self.type.as_pointer()
