@@ -155,13 +155,15 @@ def main(arguments=None):
                         help="where RESULTS.md, RESULTS.json and the pictures go (bench); README's table is of bench")
     options = parser.parse_args(arguments)
     options.results = options.output / RESULTS.name
-    if options.update_readme and options.output != RESULTS.parent:
+    elsewhere = options.output != RESULTS.parent
+    if options.update_readme and elsewhere:
         parser.error("--update-readme does not go with --output")
-    if options.operations and (options.quick or options.update_readme or options.replot):
-        parser.error("--operations goes with none of --quick, --update-readme and --replot")
+    if options.operations and (options.quick or options.update_readme or options.replot or elsewhere):
+        parser.error("--operations goes with none of --quick, --update-readme, --replot and --output")
     partial = options.quick or options.case or options.only
-    if partial and (options.update_readme or options.replot):
-        parser.error("--update-readme and --replot need the whole suite: leave out --quick, --case and --only")
+    if partial and (options.update_readme or options.replot or elsewhere):
+        parser.error("--update-readme, --replot and --output need the whole suite: leave out --quick, --case and "
+                     "--only")
     if options.replot:
         write(saved.load(options.results.with_suffix(".json")), options.results, options.update_readme)
         return 0

@@ -366,7 +366,8 @@ def test_readme_has_a_place_for_the_table():
         report.replace_between("no markers", "")
 
 
-@pytest.mark.parametrize("arguments", [["--quick", "--update-readme"], ["--quick", "--replot"], ["--case", "nonesuch"]])
+@pytest.mark.parametrize("arguments", [["--quick", "--update-readme"], ["--quick", "--replot"], ["--case", "nonesuch"],
+                                       ["--quick", "--output", "other"], ["--operations", "--output", "other"]])
 def test_report_refuses(arguments, capsys):
     with pytest.raises(SystemExit):
         report.main(arguments)

@@ -34,7 +34,7 @@ avg_backward         dy, dx, `_average`                                         
 ===================  ===============================================================  ================================
 
 `outside` becomes 1 where an index lies outside of its map, whose plane is then left out. `past` says that the result is
-too large for the caches, and that stores which go past them are faster: see `PAST`.
+too large for the caches: a kernel stores past them where that is faster, see `PAST`.
 """
 
 from functools import lru_cache

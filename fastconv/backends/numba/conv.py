@@ -8,7 +8,7 @@ from fastconv.backends.numba.tile import ask_for_lines, lanes, tile, transpose
 from fastconv.backends.plan import ROWS, STEPS
 
 # Rows of a tile of one, two, three and four vectors. An instruction set without the wider tiles never asks for them;
-# its four-vector tile is compiled as a one-vector one.
+# they are compiled as small ones there.
 ROWS_1, ROWS_2, ROWS_3, ROWS_4 = (TILE_ROWS.get(vectors, 1) for vectors in (1, 2, 3, 4))
 LESS_4, LEAST_4 = (4, 2) if ROWS_4 == 6 else (ROWS_4, ROWS_4)
 WIDEST_ROWS = TILE_ROWS[TILE_VECTORS]
@@ -17,8 +17,7 @@ VECTORS_3, VECTORS_4 = min(3, TILE_VECTORS), min(4, TILE_VECTORS)
 OFFSETS = ROWS + 16
 BLOCK = OFFSETS * 64
 # Rows that a tile asks for in advance: 5.7 ms in place of 12.9 on Zen 3 for 24 to 56 channels of 16 x 4096 and 8 taps
-# of stride 4. On Zen 4, with a second-level cache of 1 MiB and wider tiles, 1024 to 256 channels of 8 x 14 x 14 gain
-# nothing.
+# of stride 4. With AVX-512 it has not been timed.
 AHEAD = 12
 ALONG = 256  # steps of a column that are packed before the next columns
 
@@ -217,7 +216,7 @@ def locate(product, item, row, place):
 
 @helper
 def sum_up(steps, chunk, rows, wide, source, row, col_a, panel, col_b, c, panel_width, like):
-    """The whole sums of a block, some steps at a time; each tile fetches lines of the rows after the next tile's."""
+    """The whole sums of a block, some steps at a time; each tile fetches lines of the rows `AHEAD` of its own."""
     for t in range(0, steps, chunk):
         multiply_block(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
                        panel_width, t > 0, source, shift(row, AHEAD), shift(col_a, t), like)

@@ -23,8 +23,9 @@ VECTORS = 256 // VECTOR_BYTES
 PANEL = STEPS * 64
 TOGETHER = 24  # rows that are stored at a time, whole tiles of 6 and of 8: stores go on while the next ones are summed
 LINE = 16  # elements of a cache line
-# Elements of a plane from which on this form serves. On Zen 3, whose second-level cache holds 512 KiB, vectors along
-# the rows take 58 ms in place of 14 for 1024 to 256 channels of 8 x 14 x 14, and 19 in place of 22 of 8 x 7 x 7.
+# Elements of a plane from which on this form serves. On Zen 3, whose second-level cache holds 512 KiB, the other one,
+# with vectors of output channels, takes 58 ms in place of 14 for 1024 to 256 channels of 8 x 14 x 14; but 18.7 in place
+# of 20.4 back from 2048 to 512 of 8 x 7 x 7.
 LEAST = 512 if NAME == "avx512" else 128
 
 

@@ -45,8 +45,8 @@ class Masked(Vectors):
     def load_all(self, places, roomy):
         """The vectors at each (address, mask or None) of `places`; if `roomy`, what their masks leave out may be read.
 
-        AMD's processors without AVX-512 take long to load under a mask what is not in the first-level cache: 3.1 ms in
-        place of 6.2 on Zen 3, for 3 x 3 taps that slide down 8 x 144 planes of 56 x 56.
+        AMD's processors without AVX-512 take long to load under a mask what is not in the first-level cache: 2.7 ms in
+        place of 5.8 on Zen 3, for 3 x 3 taps that slide down 8 x 144 planes of 56 x 56.
         """
         def masked():
             return [self.load(base) if mask is None else self.load_masked(base, mask) for base, mask in places]
