@@ -23,7 +23,7 @@ VOLUMES = {
 ADJOINT = {"slices_alone", "2_taps_valid", "5_taps_valid", "strided_4_taps", "strided_5_taps", "stride_3", "valid",
            "padded_across", "padded_5_taps", "valid_groups", "padded_far", "padded_far_5_taps",
            "valid_weights_in_parts", "valid_dilated", "valid_strided", "valid_strided_rest", "valid_strided_groups",
-           "valid_strided_down", "valid_stride_3"}
+           "valid_strided_down", "valid_stride_3", "strided_9_taps_whole"}
 
 
 @pytest.mark.parametrize("name", VOLUMES)
@@ -65,7 +65,8 @@ PLANES = {
     "strided_5_taps": ((8, 128, 48, 49), (128, 64, 5, 5), 2, 2, 1, 2, True),
     "strided_7_taps": ((2, 32, 40, 41), (64, 32, 7, 7), 2, 3, 1, 1, True),
     "strided_8_taps": ((2, 32, 40, 41), (64, 32, 8, 8), 2, 5, 1, 1, True),
-    "strided_9_taps": ((4, 160, 32, 32), (64, 160, 9, 9), 2, 4, 1, 1, True),
+    "strided_9_taps": ((4, 160, 36, 36), (64, 160, 9, 9), 2, 4, 1, 1, True),
+    "strided_9_taps_whole": ((4, 160, 32, 32), (64, 160, 9, 9), 2, 4, 1, 1, True),
     "stride_3": ((2, 64, 72, 71), (64, 64, 8, 8), 3, 3, 1, 1, True),
     # All phases share a panel, of which the columns of the last one end within a vector.
     "strided_down": ((2, 24, 48, 41), (64, 24, 6, 3), (2, 1), (2, 1), 1, 1, True),
