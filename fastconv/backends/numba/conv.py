@@ -119,53 +119,31 @@ def _sum_columns(panel, steps, width, columns, sums, like):
 
 
 @helper
-def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, col_ahead, like):
-    """Tiles over `rows` x `columns` of c; reads and writes up to a whole tile beyond, as row, b and c allow.
-
-    Meanwhile the tile of row i fetches what is needed later into the second-level cache: the lines at
-    ``ahead[row_ahead[i] + col_ahead[t]]``, t < k.
-    """
-    widest = TILE_VECTORS * lanes(like)
-    if columns <= widest:
-        _multiply_tiles(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, col_ahead, like)
-        return
-    # Tiles side by side share the rows' lines in the first-level cache.
-    for i in range(0, rows, WIDEST_ROWS):
-        for j in range(0, columns, widest):
-            _multiply_tiles(min(rows - i, WIDEST_ROWS), min(columns - j, widest), k, a, shift(row, i), col_a,
-                            shift(b, j), col_b, shift(c, i * ldc + j), ldc, add, ahead, shift(row_ahead, i), col_ahead,
-                            like)
-
-
-@helper
-def _multiply_tiles(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, ahead, row_ahead, col_ahead, like):
-    """`multiply_block` where `columns` are no more than a tile has."""
+def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, like):
+    """Tiles of c that have `rows` and a tile's `columns` at most; reads and writes up to a whole tile beyond, as row, b
+    and c allow. Each fetches lines of the rows `AHEAD` of its own."""
     size = lanes(like)
     vectors = (columns + size - 1) // size
     if vectors == 4:
         # Where half a tile of 6 rows or more would be empty, a smaller one: 3 to 10 % less for 32, 45 and 64 rows.
         for i in range(0, rows, ROWS_4):
+            ahead = shift(a, row[i + AHEAD])
             if rows - i > LESS_4:
-                tile(ROWS_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                     shift(ahead, row_ahead[i]), col_ahead)
+                tile(ROWS_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add, ahead)
             elif rows - i > LEAST_4:
-                tile(LESS_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                     shift(ahead, row_ahead[i]), col_ahead)
+                tile(LESS_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add, ahead)
             else:
-                tile(LEAST_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                     shift(ahead, row_ahead[i]), col_ahead)
+                tile(LEAST_4, VECTORS_4, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add, ahead)
     elif vectors == 3:
         for i in range(0, rows, ROWS_3):
             tile(ROWS_3, VECTORS_3, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, row_ahead[i]), col_ahead)
+                 shift(a, row[i + AHEAD]))
     elif vectors == 2:
         for i in range(0, rows, ROWS_2):
-            tile(ROWS_2, 2, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, row_ahead[i]), col_ahead)
+            tile(ROWS_2, 2, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add, shift(a, row[i + AHEAD]))
     else:
         for i in range(0, rows, ROWS_1):
-            tile(ROWS_1, 1, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add,
-                 shift(ahead, row_ahead[i]), col_ahead)
+            tile(ROWS_1, 1, k, a, shift(row, i), col_a, b, col_b, shift(c, i * ldc), ldc, add, shift(a, row[i + AHEAD]))
 
 
 @helper
@@ -216,10 +194,10 @@ def locate(product, item, row, place):
 
 @helper
 def sum_up(steps, chunk, rows, wide, source, row, col_a, panel, col_b, c, panel_width, like):
-    """The whole sums of a block, some steps at a time; each tile fetches lines of the rows `AHEAD` of its own."""
+    """The whole sums of a block, some steps at a time."""
     for t in range(0, steps, chunk):
         multiply_block(rows, wide, min(chunk, steps - t), source, row, shift(col_a, t), panel, shift(col_b, t), c,
-                       panel_width, t > 0, source, shift(row, AHEAD), shift(col_a, t), like)
+                       panel_width, t > 0, like)
 
 
 # Numbers of a product in `plan.Batch.table`.
@@ -407,8 +385,7 @@ def multiply_weight(begin, end, a, like):
                         if o == depth:
                             o = 0
                             n += 1
-            multiply_block(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start, source,
-                           row, col_a, like)
+            multiply_block(rows, wide, here, source, row, col_a, panels, col_b, c, panel_width, t > start, like)
 
         if turned:
             for i in range(rows):

@@ -5,8 +5,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.jit import ask_for
-from fastconv.backends.numba.tile import INT
-from fastconv.backends.numba.words import Loop, Masked
+from fastconv.backends.numba.words import INT, Loop, Masked
 
 
 @intrinsic

@@ -10,8 +10,7 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import TILE_VECTORS
 from fastconv.backends.numba.jit import ask_for
-from fastconv.backends.numba.tile import INT, LANE
-from fastconv.backends.numba.words import Loop, Masked, choose, revised
+from fastconv.backends.numba.words import INT, LANE, Loop, Masked, choose, revised
 
 # Rows and vectors of a row of the tiles of `line`, by the operand that the rows share, and rows and columns of those
 # of `dots`: as many sums as the registers hold beside the operands.

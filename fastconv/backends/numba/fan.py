@@ -10,8 +10,8 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import NAME
 from fastconv.backends.numba.jit import helper, shift
-from fastconv.backends.numba.tile import INT, Vectors, lanes
-from fastconv.backends.numba.words import Loop, choose
+from fastconv.backends.numba.tile import lanes
+from fastconv.backends.numba.words import INT, Loop, Vectors, choose
 
 # Lengths of the sums for which there is code, and the vectors of positions whose operands the registers then hold.
 FANS = {3: 2, 5: 2, 9: 2, 12: 2, 16: 1, 20: 1, 25: 1, 27: 1} if NAME in ("avx512", "neon") else {3: 2, 5: 2, 9: 1}

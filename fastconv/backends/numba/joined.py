@@ -27,9 +27,9 @@ from fastconv.backends.numba.isa import VECTOR_BYTES
 from fastconv.backends.numba.jit import ask_for, helper, ints, pointer, range_kernel, shift
 from fastconv.backends.numba.pool import AHEAD, FAR, max_one, mean_one
 from fastconv.backends.numba.stream import drain
-from fastconv.backends.numba.tile import INT, LANE, Vectors, lanes
+from fastconv.backends.numba.tile import lanes
 from fastconv.backends.numba.window import LINE_BYTES, Windows, divide
-from fastconv.backends.numba.words import Loop, choose
+from fastconv.backends.numba.words import INT, LANE, Loop, Vectors, choose
 
 # Results of a map at most: tables of more would not stay in the cache of a core.
 MOST = 16384

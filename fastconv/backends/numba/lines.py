@@ -3,9 +3,8 @@
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.tile import INT, Vectors
 from fastconv.backends.numba.vector import folded
-from fastconv.backends.numba.words import Loop
+from fastconv.backends.numba.words import INT, Loop, Vectors
 
 
 @intrinsic
@@ -100,6 +99,22 @@ def copy(typingctx, source, out, count):
                      lambda v, i: v.store(v.load(v.at(source, i)), v.at(out, i)))
 
     return types.void(source, source, types.int64), generate
+
+
+@intrinsic
+def copy_vectors(typingctx, source, out, count):
+    """Copy `count` (a literal) vectors."""
+    if not isinstance(count, types.IntegerLiteral):
+        return None
+
+    def generate(context, builder, signature, args):
+        v = Vectors(context, builder, signature.args[0].dtype)
+        values = [v.load(v.at(args[0], i * v.lanes)) for i in range(count.literal_value)]
+        for i, value in enumerate(values):
+            v.store(value, v.at(args[1], i * v.lanes))
+        return context.get_dummy_value()
+
+    return types.void(source, out, count), generate
 
 
 @intrinsic

@@ -8,9 +8,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.tile import INT, LANE, Vectors
 from fastconv.backends.numba.window import Windows, divide
-from fastconv.backends.numba.words import Loop
+from fastconv.backends.numba.words import INT, LANE, Loop, Vectors
 
 
 def _store_pairs(v, left, right, place):

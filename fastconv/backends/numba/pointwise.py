@@ -8,24 +8,29 @@ from math import prod
 
 from fastconv.backends import plan, plan_rows
 from fastconv.backends.engine import past
-from fastconv.backends.numba.conv import BLOCK, OFFSETS, multiply_block, pack_columns
+from fastconv.backends.numba.conv import OFFSETS, WIDEST_ROWS, pack_columns
 from fastconv.backends.numba.dot import total
-from fastconv.backends.numba.isa import NAME, TILE_VECTORS, VECTOR_BYTES
+from fastconv.backends.numba.isa import NAME, TILE_VECTORS, UNROLLED, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
-from fastconv.backends.numba.lines import add_vectors, copy
+from fastconv.backends.numba.lines import add_vectors, copy, copy_vectors
+from fastconv.backends.numba.straight import multiply_straight
 from fastconv.backends.numba.stream import drain, stream
 from fastconv.backends.numba.tile import ask_for_lines, lanes, transpose
 from fastconv.backends.numba.vector import number
-from fastconv.backends.plan import ROWS, STEPS
 
-# Vectors of a block of columns: a tile's, or where registers are few tiles side by side, which share the rows' lines.
+# Bytes of a row of a block of columns at most: a tile's, or where registers are few those of tiles side by side, which
+# share the lines of the other operand's rows.
+WIDEST = 256 if NAME == "avx512" else 512
+# The same of the weight gradient, whose sums of all rows stay in the cache.
 VECTORS = 256 // VECTOR_BYTES
+# Steps of the sum at a time.
+STEPS = 192 if NAME == "avx512" else 256
 PANEL = STEPS * 64
 TOGETHER = 24  # rows that are stored at a time, whole tiles of 6 and of 8: stores go on while the next ones are summed
-LINE = 16  # elements of a cache line
+ROWS = 85 * TOGETHER  # rows of a block of columns whose sums are kept at a time
+LINE = 16  # elements of a cache line of float32
 # Elements of a plane from which on this form serves. On Zen 3, whose second-level cache holds 512 KiB, the other one,
-# with vectors of output channels, takes 58 ms in place of 14 for 1024 to 256 channels of 8 x 14 x 14; but 18.7 in place
-# of 20.4 back from 2048 to 512 of 8 x 7 x 7.
+# with vectors of output channels, takes 58 ms in place of 10 for 1024 to 256 channels of 8 x 14 x 14.
 LEAST = 512 if NAME == "avx512" else 128
 
 
@@ -36,64 +41,116 @@ def _list(row, first, count, pitch):
         row[i] = (first + min(i, count - 1)) * pitch
 
 
+@helper
+def _share(unit, rows, pitch, columns, line):
+    """Where a tile, the `unit`-th one, begins to ask for a column of lines of `rows` planes; see `straight_tile`."""
+    turns = (rows + UNROLLED - 1) // UNROLLED
+    return unit % UNROLLED * turns * pitch + unit // UNROLLED * line % columns
+
+
+@helper
+def _pack(source, plane, rows, first, run, panels, panel, like):
+    """Copy `run` columns of `rows` planes to panels of a tile's width, from column `first` of these on."""
+    width = TILE_VECTORS * lanes(like)
+    before = min(run, -first % width)
+    whole = (run - before) // width
+    after = run - before - whole * width
+    for t in range(rows):
+        line, out = shift(source, t * plane), shift(panels, first // width * panel + t * width)
+        if before > 0:
+            copy(line, shift(out, first % width), before)
+            line, out = shift(line, before), shift(out, panel)
+        for _ in range(whole):
+            copy_vectors(line, out, TILE_VECTORS)
+            line, out = shift(line, width), shift(out, panel)
+        if after > 0:
+            copy(line, out, after)
+
+
 @range_kernel
 def multiply_planes(begin, end, a, like):
-    """``out[n, i, p] = bias[i] + sum over t of w[i, t] * x[n, t, p]``; a work item is a block of columns p of a group.
+    """``out[n, i, p] = bias[i] + sum over t of w[i, t] * x[n, t, p]``; a work item is a block of columns of a group.
 
-    The columns are copied first: at a power of two apart, their rows would share a few sets of the cache. Tiles side by
-    side would read them from a page each, again and again: 12.8 ms in place of 14.1 for 64 to 256 channels of
-    8 x 56 x 56 on Zen 3.
+    The columns of all images, (n, p), follow each other. They are copied first: at a power of two apart, their rows
+    would share a few sets of the cache. Tiles side by side would read them from a page each, again and again: 12.8 ms
+    in place of 14.1 for 64 to 256 channels of 8 x 56 x 56 on Zen 3.
     """
     x, w, bias, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)
-    groups, steps, rows, plane = a[4], a[5], a[6], a[7]
-    group_stride, piece_stride, row_stride, piece, past = a[8], a[9], a[10], a[11], a[12] != 0
+    groups, steps, rows, plane, columns = a[5], a[6], a[7], a[8], a[9]
+    group_stride, piece_stride, row_stride, piece, past = a[10], a[11], a[12], a[13], a[14] != 0
+    width, row_block, parts, count, space_size = a[15], a[16], a[17], a[18], a[19]
     size = lanes(like)
-    width = VECTORS * size
-    blocks = (plane + width - 1) // width
-    b, c = stack(PANEL, like), stack(BLOCK, like)
-    row, col_a, col_b = stack(OFFSETS, ints(0)), stack(STEPS, ints(0)), stack(STEPS, ints(0))
-    later, lines = stack(OFFSETS, ints(0)), stack(STEPS, ints(0))
-    direct = plane % width == 0 and VECTORS == TILE_VECTORS
-    for t in range(STEPS):
-        col_a[t], col_b[t], lines[t] = t, t * (plane if direct else width), t * plane
+    tile, line = TILE_VECTORS * size, 64 // VECTOR_BYTES * size
+    blocks, pieces = (columns + width - 1) // width, (steps + piece - 1) // piece
+    # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
+    b = shift(pointer(a[4], like), (begin * parts + count - 1) // count * space_size)
+    c = shift(b, piece * width)
+    own = b
+    row = stack(OFFSETS, ints(0))
+    direct = plane % width == 0 and width == tile
+    step = plane if direct else tile
     for item in range(begin, end):
-        first, rest = item % blocks * width, item // blocks
-        group = rest % groups
-        wide = min(width, plane - first)
-        source = shift(x, rest * steps * plane + first)
-        # The columns of the item after the next: those of the next itself come too late, 10.4 ms in place of 8.4 for
-        # 256 to 64 channels of 8 x 56 x 56. Behind an image's last ones are those of the next image.
-        following = shift(source, 2 * width if first + 2 * width < plane else 2 * width + (steps - 1) * plane)
-        for done in range(0, rows, ROWS):
-            here = min(ROWS, rows - done)
-            _list(row, done, here, row_stride)
-            for i in range(here):
-                later[i] = min((done + i) // 6 * LINE, width - LINE)
-            for start in range(0, steps, piece):
+        first, group = item % blocks * width, item // blocks
+        wide = min(width, columns - first)
+        for done in range(0, rows, row_block):
+            here = min(row_block, rows - done)
+            for k in range(pieces):
+                start = k * piece
                 some = min(piece, steps - start)
                 if direct:
-                    b = shift(source, start * plane)
-                elif done == 0 or steps > piece:
-                    for t in range(some):
-                        copy(shift(source, (start + t) * plane), shift(b, t * width), wide)
-                        for j in range(wide, (wide + size - 1) // size * size):
-                            b[t * width + j] = 0
+                    b = shift(x, ((first // plane * groups + group) * steps + start) * plane + first % plane)
+                elif done == 0 or pieces > 1:
+                    j = 0
+                    while j < wide:
+                        n, p = (first + j) // plane, (first + j) % plane
+                        run = min(wide - j, plane - p)
+                        source = shift(x, ((n * groups + group) * steps + start) * plane + p)
+                        _pack(source, plane, some, j, run, own, piece * tile, like)
+                        j += run
+                    if wide % size:
+                        last = shift(own, wide // tile * (piece * tile) + wide % tile)
+                        for t in range(some):
+                            for j in range(size - wide % size):
+                                last[t * tile + j] = 0
+                # The columns of the piece after the next: those of the next itself come too late, 10.4 ms in place of
+                # 8.4 for 256 to 64 channels of 8 x 56 x 56. They may begin within a line.
+                piece_later = item * pieces + k + 2
+                start = piece_later // pieces % blocks * width
+                n, p = start // plane, start % plane
+                later = shift(x, ((n * groups + piece_later // pieces // blocks) * steps
+                                  + piece_later % pieces * piece) * plane + p)
+                tiles = (here + WIDEST_ROWS - 1) // WIDEST_ROWS * ((wide + tile - 1) // tile)
+                for j in range(tiles // UNROLLED * line, width + line, line):  # which the tiles are too few to ask for
+                    for t in range(0, some, size):
+                        ask_for_lines(shift(later, t * plane + j), plane, 0)
+                unit = 0
                 for i in range(0, here, TOGETHER):
-                    block = shift(c, i * width)
-                    multiply_block(min(TOGETHER, here - i), wide, some,
-                                   shift(w, group * group_stride + start // piece * piece_stride), shift(row, i), col_a,
-                                   b, col_b, block, width, start > 0, shift(following, start * plane), shift(later, i),
-                                   lines, like)
-                    if start + some < steps:
+                    sums = shift(c, i * width if pieces > 1 else 0)
+                    _list(row, done + i, min(TOGETHER, here - i), row_stride)
+                    for r in range(i, min(i + TOGETHER, here), WIDEST_ROWS):
+                        for j in range(0, wide, tile):
+                            multiply_straight(min(WIDEST_ROWS, here - r), min(tile, wide - j), some,
+                                              shift(w, group * group_stride + k * piece_stride), shift(row, r - i), 1,
+                                              shift(b, j * piece), step, shift(sums, (r - i) * width + j), width, k > 0,
+                                              shift(later, _share(unit, some, plane, width + line, line)), plane, 0,
+                                              like)
+                            unit += 1
+                    if k < pieces - 1:
                         continue
-                    for k in range(i, min(i + TOGETHER, here)):
-                        line = shift(out, (rest * rows + done + k) * plane + first)
-                        more = bias[group * rows + done + k] if a[2] != 0 else number(-0.0, like)
-                        if past and wide % size == 0:
-                            stream(line, shift(c, k * width), more, wide // size)
-                        else:
-                            for j in range(wide):
-                                line[j] = c[k * width + j] + more
+                    j = 0
+                    while j < wide:
+                        n, p = (first + j) // plane, (first + j) % plane
+                        run = min(wide - j, plane - p)
+                        target = shift(out, ((n * groups + group) * rows + done) * plane + p)
+                        for r in range(i, min(i + TOGETHER, here)):
+                            to, from_ = shift(target, r * plane), shift(sums, (r - i) * width + j)
+                            more = bias[group * rows + done + r] if a[2] != 0 else number(-0.0, like)
+                            if past and run % size == 0:
+                                stream(to, from_, more, run // size)
+                            else:
+                                for q in range(run):
+                                    to[q] = from_[q] + more
+                        j += run
     drain(past)
 
 
@@ -113,12 +170,11 @@ def add_planes(begin, end, a, like):
     width = VECTORS * size
     blocks = (columns + width - 1) // width
     panel = stack(PANEL, like)
-    row, col_a, col_b = stack(OFFSETS, ints(0)), stack(STEPS, ints(0)), stack(STEPS, ints(0))
+    row = stack(OFFSETS, ints(0))
+    tile, line = TILE_VECTORS * size, 64 // VECTOR_BYTES * size
     # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
     c = shift(space, (begin * parts + count - 1) // count * space_size)
     totals = shift(c, space_size - max(rows, width) * size)
-    for t in range(STEPS):
-        col_a[t], col_b[t] = t, t * width
     nothing = pointer(0, like)
     for item in range(begin, end):
         first, rest = item % blocks * width, item // blocks
@@ -141,20 +197,29 @@ def add_planes(begin, end, a, like):
             for i in range(summed):
                 add_vectors(shift(grads, i * plane), some, shift(totals, i * size))
                 ask_for_lines(shift(grads, i * plane + some), size, 0)
-            pack_columns(of_columns, wide, 1, some, 0, plane, panel, width, like)
-            for done in range(0, rows, ROWS):
-                here = min(ROWS, rows - done)
-                _list(row, done, here, plane)
-                multiply_block(here, wide, some, of_rows, row, col_a, panel, col_b, shift(c, done * width), width,
-                               unit > begun, of_rows, row, col_a, like)
+            for j in range(0, wide, tile):
+                pack_columns(shift(of_columns, j * plane), min(tile, wide - j), 1, some, 0, plane,
+                             shift(panel, j * piece), tile, like)
+            # The tiles ask for the rows of the next piece, which may begin within a line.
+            later = shift(of_rows, some if start + some < plane else groups * rows * plane - start)
+            turns, asked, column = (some + UNROLLED - 1) // UNROLLED, 0, 0
+            for i in range(0, rows, WIDEST_ROWS):
+                _list(row, i, min(WIDEST_ROWS, rows - i), plane)
+                for j in range(0, wide, tile):
+                    multiply_straight(min(WIDEST_ROWS, rows - i), min(tile, wide - j), some, of_rows, row, 1,
+                                      shift(panel, j * piece), tile, shift(c, i * width + j), width, unit > begun,
+                                      shift(later, asked * plane + column), plane, 0, like)
+                    asked += turns
+                    if asked >= rows:
+                        asked, column = 0, (column + line) % (some + line)
         part = split * groups + group
         for i in range(summed):
             db[part * (rows if turned else columns) + (0 if turned else first) + i] = total(shift(totals, i * size))
         if turned:
             for i in range(rows):
-                line = shift(out, (part * rows + i) * columns + first)
+                to = shift(out, (part * rows + i) * columns + first)
                 for j in range(wide):
-                    line[j] = c[i * width + j]
+                    to[j] = c[i * width + j]
             continue
         for i in range(0, rows, size):
             for j in range(0, wide, size):
@@ -174,10 +239,15 @@ def serves(g, out):
 
 
 def forward(p, g, x, w, bias, y):
-    """Add the step to a Program."""
+    """Add the steps to a Program.
+
+    The weights of more than one piece of the sum are copied first, piece by piece.
+    """
     steps, rows = g.c // g.groups, g.k // g.groups
-    piece = plan.piece(steps)
-    _multiply(p, g, x, w, bias, y, steps, rows, rows * steps, piece, steps, piece)
+    if steps > STEPS:
+        _packed(p, g, x, w, bias, y, steps, rows, rows, 1, steps, 1)
+    else:
+        _multiply_planes(p, g, x, w, bias, y, steps, rows, rows * steps, 0, steps, steps)
 
 
 def backward_input(p, g, dy, w, dx):
@@ -187,11 +257,16 @@ def backward_input(p, g, dy, w, dx):
     cache. 14 ms in place of 19 for 1024 to 256 channels of 8 x 14 x 14 on Zen 3.
     """
     steps, rows = g.k // g.groups, g.c // g.groups
-    piece = -(-plan.piece(steps) // LINE) * LINE
-    panels = plan.Panels(g.groups, steps, 1, rows, rows * steps, 0, rows, piece)
-    turned = p.space(panels.elements)
-    p.do("pack", panels.groups * panels.blocks, (w, turned, None), panels.args, panels.elements)
-    _multiply(p, g, dy, turned, None, dx, steps, rows, panels.blocks * rows * piece, rows * piece, piece, piece)
+    _packed(p, g, dy, w, None, dx, steps, rows, 1, rows, 0, rows)
+
+
+def _packed(p, g, source, w, bias, out, steps, rows, outer, inner, outer_stride, step_stride):
+    piece = -(-steps // (-(-steps // STEPS) * LINE)) * LINE
+    panels = plan.Panels(g.groups, steps, outer, inner, rows * steps, outer_stride, step_stride, piece)
+    packed = p.space(panels.elements)
+    p.do("pack", panels.groups * panels.blocks, (w, packed, None), panels.args, panels.elements)
+    _multiply_planes(p, g, source, packed, bias, out, steps, rows, panels.blocks * rows * piece, rows * piece, piece,
+                     piece)
 
 
 def serves_weight(g):
@@ -221,8 +296,16 @@ def backward_weight(p, g, x, dy, dw, db):
     return [(part, splits, whole) for part, whole in ((out, dw), (sums, db)) if part is not whole]
 
 
-def _multiply(p, g, source, w, bias, out, steps, rows, group_stride, piece_stride, row_stride, piece):
-    plane, width = prod(g.input), VECTORS * VECTOR_BYTES // p.dtype.itemsize
-    p.do("multiply_planes", g.n * g.groups * -(-plane // width), (source, w, bias, out),
-         (g.groups, steps, rows, plane, group_stride, piece_stride, row_stride, piece, past(p, out)),
-         g.multiply_adds // 50)
+def _multiply_planes(p, g, source, w, bias, out, steps, rows, group_stride, piece_stride, row_stride, piece):
+    columns, tile = g.n * prod(g.input), TILE_VECTORS * VECTOR_BYTES // p.dtype.itemsize
+    blocks = -(-columns // (WIDEST // p.dtype.itemsize))
+    blocks += blocks % 2
+    width = -(-columns // (blocks * tile)) * tile
+    row_block = -(-rows // (-(-rows // ROWS) * TOGETHER)) * TOGETHER
+    count = g.groups * -(-columns // width)
+    parts = min(p.most, count)
+    size = (piece + row_block + 16) * width + 64
+    space = p.space(parts * size)
+    p.do("multiply_planes", count, (source, w, bias, out, space),
+         (g.groups, steps, rows, prod(g.input), columns, group_stride, piece_stride, row_stride, piece, past(p, out),
+          width, row_block, parts, count, size), g.multiply_adds // 50, parts)

@@ -10,8 +10,7 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import NAME, TILE_VECTORS
 from fastconv.backends.numba.jit import ask_for
-from fastconv.backends.numba.tile import INT
-from fastconv.backends.numba.words import Loop, Masked, choose
+from fastconv.backends.numba.words import INT, Loop, Masked, choose
 
 # (taps down, taps across, stride, vectors) of what there is code for: masks are missing in the other instruction sets.
 SLIDES = tuple((n, n, stride, nv) for n, stride, most in ((3, 1, 4), (3, 2, 4), (5, 1, 2), (5, 2, 2), (7, 1, 2))

@@ -6,8 +6,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import PAST, VECTOR_BYTES
-from fastconv.backends.numba.tile import INT, Vectors
-from fastconv.backends.numba.words import Loop
+from fastconv.backends.numba.words import INT, Loop, Vectors
 
 
 @intrinsic

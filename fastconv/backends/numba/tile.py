@@ -11,83 +11,11 @@ copy: stride, dilation, groups, and one to three dimensions change the tables on
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.isa import PAST, VECTOR_BYTES
+from fastconv.backends.numba.isa import UNROLLED, VECTOR_BYTES
 from fastconv.backends.numba.jit import ask_for
-
-INT = ir.IntType(64)
-LANE = ir.IntType(32)
-
-
-class _LoopID(ir.values.MDValue):
-    """Metadata that names a loop: a node that is its own first operand, so compared by identity alone."""
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-
-def keep_rolled(branch, module):
-    """Forbid LLVM to unroll the loop that `branch` closes.
-
-    Unrolled by two, the scheduler hoists the second step's loads, runs out of registers and spills accumulators inside
-    the loop: 76 instead of 261 GFLOP/s for 8 x 3 vectors of 16 floats.
-    """
-    loop = _LoopID(module, (), str(len(module.metadata)))
-    loop.operands = (loop, module.add_metadata(["llvm.loop.unroll.disable"]))
-    branch.set_metadata("llvm.loop", loop)
-
-
-class Vectors:
-    """Vector loads, stores and arithmetic for one element type; `part` divides the width."""
-
-    def __init__(self, context, builder, dtype, part=1):
-        self.builder = builder
-        self.element = context.get_data_type(dtype)
-        self.size = dtype.bitwidth // 8
-        self.lanes = VECTOR_BYTES // self.size // part
-        self.type = ir.VectorType(self.element, self.lanes)
-        self.zero = ir.Constant(self.type, [0.0] * self.lanes)
-        self.undefined = ir.Constant(self.type, ir.Undefined)
-        self.suffix = f"v{self.lanes}f{dtype.bitwidth}"
-
-    def intrinsic(self, name, result, arguments):
-        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), name)
-
-    def at(self, base, offset):
-        return self.builder.gep(base, [offset if isinstance(offset, ir.Value) else ir.Constant(INT, offset)])
-
-    def load(self, base):
-        return self.builder.load(self.builder.bitcast(base, self.type.as_pointer()), align=self.size)
-
-    def store(self, value, base):
-        self.builder.store(value, self.builder.bitcast(base, self.type.as_pointer()), align=self.size)
-
-    def store_past(self, value, base):
-        """Store past the caches, where there is such a thing and `aligned` holds."""
-        stored = self.builder.store(value, self.builder.bitcast(base, self.type.as_pointer()),
-                                    align=self.lanes * self.size)
-        if PAST:
-            stored.set_metadata("nontemporal", self.builder.module.add_metadata([LANE(1)]))
-
-    def aligned(self, bases, *steps):
-        """Whether all addresses and `steps`, distances in elements, are multiples of a vector's size."""
-        builder, bits = self.builder, INT(0)
-        for part in [builder.ptrtoint(base, INT) for base in bases] + [builder.mul(step, INT(self.size)) for step in
-                                                                       steps]:
-            bits = builder.or_(bits, part)
-        return builder.icmp_unsigned("==", builder.and_(bits, INT(self.lanes * self.size - 1)), INT(0))
-
-    def broadcast(self, scalar):
-        one = self.builder.insert_element(self.undefined, scalar, ir.Constant(LANE, 0))
-        return self.shuffle(one, one, [0] * self.lanes)
-
-    def shuffle(self, left, right, lanes):
-        return self.builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(LANE, len(lanes)), list(lanes)))
-
-    def fma(self, a, b, c):
-        return self.builder.call(self.intrinsic(f"llvm.fmuladd.{self.suffix}", self.type, [self.type] * 3), [a, b, c])
+from fastconv.backends.numba.words import INT, LANE, Loop, Vectors
 
 
 @intrinsic
@@ -101,7 +29,7 @@ def lanes(typingctx, like):
 
 
 @intrinsic
-def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, col_ahead):
+def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead):
     """Multiply an MR x NV tile, as the module says; with `add` it adds the sums to what is in c.
 
     They start at 0 even then: for 4608 steps, 192 at a time, one running sum over all calls would err 10 times as much
@@ -114,66 +42,58 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead, col_
     k : int64
         Steps of the reduction, at least 1.
     a, b, c : pointer
-    row, col_a, col_b, col_ahead : pointer to int64
-        Offsets, in elements: MR and three times k of them.
+    row, col_a, col_b : pointer to int64
+        Offsets, in elements: MR and twice k of them.
     ldc : int64
         Elements from a row of c to the next.
     add : bool
     ahead : pointer
-        Step t of the reduction asks for the line at ``ahead[col_ahead[t]]``, which is needed later.
+        Step t of the reduction asks for the line at ``ahead[col_a[t]]``, which is needed later.
     """
     if not isinstance(mr, types.IntegerLiteral) or not isinstance(nv, types.IntegerLiteral):
         return None
-    rows, columns = range(mr.literal_value), range(nv.literal_value)
+    rows, columns = mr.literal_value, nv.literal_value
 
     def generate(context, builder, signature, args):
-        k, a, row, col_a, b, col_b, c, ldc, add, ahead, col_ahead = args[2:]
+        k, a, row, col_a, b, col_b, c, ldc, add, ahead = args[2:]
         v = Vectors(context, builder, signature.args[3].dtype)
-        starts = [v.at(a, builder.load(v.at(row, i))) for i in rows]
-        targets = [[v.at(v.at(c, builder.mul(ldc, ir.Constant(INT, i))), j * v.lanes) for j in columns] for i in rows]
-        entry, loop = builder.block, builder.append_basic_block("loop")
-        adding, storing = builder.append_basic_block("adding"), builder.append_basic_block("storing")
-        done = builder.append_basic_block("done")
-        builder.branch(loop)
-
-        builder.position_at_end(loop)
-        t = builder.phi(INT)
-        sums = [[builder.phi(v.type) for _ in columns] for _ in rows]
-        here, there = builder.load(v.at(col_a, t)), builder.load(v.at(col_b, t))
-        source = v.at(b, there)
-        operands = [v.load(v.at(source, j * v.lanes)) for j in columns]
-        ask_for(builder, v.at(ahead, builder.load(v.at(col_ahead, t))), level=2)
-        after = []
-        for i in rows:
-            factor = v.broadcast(builder.load(v.at(starts[i], here)))
-            after.append([v.fma(factor, operands[j], sums[i][j]) for j in columns])
-        following = builder.add(t, ir.Constant(INT, 1))
-        summed = builder.append_basic_block("summed")
-        keep_rolled(builder.cbranch(builder.icmp_signed("<", following, k), loop, summed), builder.module)
-        t.add_incoming(ir.Constant(INT, 0), entry)
-        t.add_incoming(following, loop)
-        for i in rows:
-            for j in columns:
-                sums[i][j].add_incoming(v.zero, entry)
-                sums[i][j].add_incoming(after[i][j], loop)
-
-        builder.position_at_end(summed)
-        builder.cbranch(add, adding, storing)
-        for block in (adding, storing):
-            builder.position_at_end(block)
-            for i in rows:
-                for j in columns:
-                    value = after[i][j]
-                    if block is adding:
-                        value = builder.fadd(v.load(targets[i][j]), value)
-                    v.store(value, targets[i][j])
-            builder.branch(done)
-        builder.position_at_end(done)
+        starts = [v.at(a, builder.load(v.at(row, i))) for i in range(rows)]
+        sums, begin = [v.zero] * (rows * columns), INT(0)
+        for unrolled in (UNROLLED, 1) if UNROLLED > 1 else (1,):
+            end = builder.and_(k, INT(-unrolled))
+            loop = Loop(builder, "steps", end, unrolled, sums, begin)
+            sums = loop.values
+            for u in range(unrolled):
+                t = builder.add(loop.index, INT(u))
+                here, there = builder.load(v.at(col_a, t)), builder.load(v.at(col_b, t))
+                ask_for(builder, v.at(ahead, here), level=2)
+                sums = multiply_add(v, starts, here, v.at(b, there), sums)
+            sums, begin = loop.close(sums), end
+        store_sums(v, sums, c, ldc, columns, add)
         return context.get_dummy_value()
 
-    signature = types.void(mr, nv, types.int64, a, row, col_a, b, col_b, c, types.int64, types.boolean, ahead,
-                           col_ahead)
-    return signature, generate
+    return types.void(mr, nv, types.int64, a, row, col_a, b, col_b, c, types.int64, types.boolean, ahead), generate
+
+
+def multiply_add(v, starts, at, place, sums):
+    """Code of a step of a tile: the sums, row after row, with ``starts[i][at]`` times the vectors at `place` added."""
+    columns = len(sums) // len(starts)
+    operands, after = [v.load(v.at(place, j * v.lanes)) for j in range(columns)], []
+    for i, start in enumerate(starts):
+        factor = v.broadcast(v.builder.load(v.at(start, at)))
+        after += [v.fma(factor, operand, sums[i * columns + j]) for j, operand in enumerate(operands)]
+    return after
+
+
+def store_sums(v, sums, c, ldc, columns, add):
+    """Code that stores a tile's sums, row after row, or with `add` adds them to what is there."""
+    builder = v.builder
+    places = [v.at(v.at(c, builder.mul(ldc, INT(i // columns))), i % columns * v.lanes) for i in range(len(sums))]
+    with builder.if_else(add) as (adding, storing):
+        for block in (adding, storing):
+            with block:
+                for value, place in zip(sums, places, strict=True):
+                    v.store(builder.fadd(v.load(place), value) if block is adding else value, place)
 
 
 @intrinsic

@@ -10,8 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.tile import LANE, Vectors
-from fastconv.backends.numba.words import Loop
+from fastconv.backends.numba.words import LANE, Loop, Vectors
 
 # By type: (bits, bits of the mantissa, terms of the series, the largest and the smallest argument that count, and ln 2
 # as the sum of a number of so few bits that its multiples are exact, and the rest). Within ln(2) / 2 of 0 the terms of

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba.isa import NAME, VECTOR_BYTES
 from fastconv.backends.numba.jit import ask_for
-from fastconv.backends.numba.tile import INT, LANE, Vectors, keep_rolled
+from fastconv.backends.numba.words import INT, LANE, Vectors, keep_rolled
 
 LINE_BYTES = 64  # of a cache line
 FUSED = NAME != "generic"  # whether a multiply-add is one instruction

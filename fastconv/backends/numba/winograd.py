@@ -30,12 +30,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.conv import multiply_block, offset, pack_columns
-from fastconv.backends.numba.isa import PAST_BY_TURNS
+from fastconv.backends.numba.isa import PAST_BY_TURNS, UNROLLED
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import copy, sum_of
+from fastconv.backends.numba.straight import multiply_straight
 from fastconv.backends.numba.stream import drain
-from fastconv.backends.numba.tile import Vectors, ask_for_lines, lanes, transpose
-from fastconv.backends.plan import STEPS
+from fastconv.backends.numba.tile import ask_for_lines, lanes, transpose
+from fastconv.backends.numba.words import Vectors
 from fastconv.backends.plan_winograd import BESIDE
 
 P, Q = 11 / 16, 11 / 8
@@ -442,10 +443,7 @@ def multiply(begin, end, a, like):
     products, outputs, own = shift(work, products_at), shift(work, outputs_at), shift(work, own_at)
     packed = shift(work, packed_at)
     size = lanes(like)
-    row, later, stage = stack(128, col_a), stack(128, col_a), stack(STAGE, like)
-    to_line = stack(STEPS, col_a)
-    for t in range(STEPS):
-        to_line[t] = t * LINE
+    row, stage = stack(128, col_a), stack(STAGE, like)
     panel_count, set_filters = column_sets * set_panels, filters // column_sets
     runs = (panel_count + run - 1) // run
     blocks_h, blocks_w = (tiles_h + block_h - 1) // block_h, (tiles_w + block_w - 1) // block_w
@@ -489,9 +487,6 @@ def multiply(begin, end, a, like):
                 phase = one + column_set
                 for c in range(0, steps, chunk):
                     some = min(chunk, steps - c)
-                    # Each tile of a point fetches a part of the next one's weights.
-                    for i in range(tiles):
-                        later[i] = min(i // 6 * LINE, panel_width - LINE) * some
                     weights = own
                     if not fused:
                         weights = shift(panel, (one * steps + c) * panel_width)
@@ -516,10 +511,16 @@ def multiply(begin, end, a, like):
                         for k in range(beside):
                             wide = min(set_filters - first_column - k * panel_width, panel_width)
                             of_point = shift(weights, (k * 36 + xi) * weight_point)
-                            multiply_block(tiles, wide, some, shift(points, xi * point), row,
-                                           shift(col_a, one * steps + c), of_point, col_b,
-                                           shift(products, (k * 36 + xi) * product_point), panel_width, one + c > 0,
-                                           shift(of_point, weight_point), later, to_line, like)
+                            target = shift(products, (k * 36 + xi) * product_point)
+                            if slices == 1:
+                                multiply_straight(tiles, wide, some, shift(points, xi * point + one * steps + c), row,
+                                                  1, of_point, panel_width, target, panel_width, one + c > 0,
+                                                  shift(of_point, weight_point), LINE,
+                                                  (some + UNROLLED - 1) // UNROLLED * LINE, like)
+                            else:
+                                multiply_block(tiles, wide, some, shift(points, xi * point), row,
+                                               shift(col_a, one * steps + c), of_point, col_b, target, panel_width,
+                                               one + c > 0, like)
             for k in range(beside):
                 of_panel = shift(products, k * 36 * product_point)
                 for xi in range(36):
@@ -562,7 +563,7 @@ def multiply_weight(begin, end, a, like):
     slab, points, grad_points = work, shift(work, points_at), shift(work, grads_at)
     products = shift(work, products_at)
     size = lanes(like)
-    rows, col_a, col_b = stack(TABLE, ints(0)), stack(128, ints(0)), stack(128, ints(0))
+    rows = stack(TABLE, ints(0))
     stage = stack(STAGE, like)
     panel_count = (filters + panel_width - 1) // panel_width
     runs = (panel_count + run - 1) // run
@@ -597,8 +598,6 @@ def multiply_weight(begin, end, a, like):
                 spread(tile, tile, shift(grads, start), grads_size - start, out_depth * out_plane, wide_run,
                        out_height, out_width, tile * tile_h, tile * tile_w, tile_rows, tile_columns, slab,
                        shift(grad_points, n * each * pitch_run), grad_point, pitch_run, like)
-            for i in range(tiles):
-                col_a[i], col_b[i] = i * pitch, i * pitch_run
             for xi in range(36):
                 for one in range(sets):
                     if sets > 1 and vanishes(taps, one, False, xi):
@@ -612,10 +611,10 @@ def multiply_weight(begin, end, a, like):
                             for i in range(some, some + 16):
                                 rows[i] = rows[0]
                             to = xi * product_point + (one * set_rows + c) * pitch_run + panel * panel_width
-                            multiply_block(some, wide, tiles, shift(points, xi * point), rows, col_a,
-                                           shift(grad_points, xi * grad_point + panel * panel_width), col_b,
-                                           shift(products, to), pitch_run, block > begun,
-                                           shift(points, xi * point), rows, col_a, like)
+                            following = shift(points, (xi + 1) * point + one * set_steps + c)
+                            multiply_straight(some, wide, tiles, shift(points, xi * point), rows, pitch,
+                                              shift(grad_points, xi * grad_point + panel * panel_width), pitch_run,
+                                              shift(products, to), pitch_run, block > begun, following, pitch, 8, like)
         # The slab is free now: gradients of 16 steps at a time, as (step, tap) rows of `pitch_run` filters.
         target = shift(out, ((split * groups + group) * filters + first_filter) * steps * all_taps)
         for c in range(0, steps, 16):

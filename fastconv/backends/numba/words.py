@@ -1,11 +1,119 @@
-"""What the vector code of rows is written with: vectors under masks, loops, a choice among variants."""
+"""What vector code is written with: vectors, also under masks, loops, a choice among variants."""
 
 from functools import reduce
 
 from llvmlite import ir
+from numba.core import cgutils
 
-from fastconv.backends.numba.isa import NAME
-from fastconv.backends.numba.tile import INT, LANE, Vectors, keep_rolled
+from fastconv.backends.numba.isa import NAME, PAST, VECTOR_BYTES
+
+INT = ir.IntType(64)
+LANE = ir.IntType(32)
+
+
+class _LoopID(ir.values.MDValue):
+    """Metadata that names a loop: a node that is its own first operand, so compared by identity alone."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+def keep_rolled(branch, module):
+    """Forbid LLVM to unroll the loop that `branch` closes.
+
+    Unrolled by two, the scheduler hoists the second step's loads, runs out of registers and spills accumulators inside
+    the loop: 76 instead of 261 GFLOP/s for 8 x 3 vectors of 16 floats.
+    """
+    loop = _LoopID(module, (), str(len(module.metadata)))
+    loop.operands = (loop, module.add_metadata(["llvm.loop.unroll.disable"]))
+    branch.set_metadata("llvm.loop", loop)
+
+
+class Loop:
+    """A loop that LLVM leaves rolled, with values carried round: index = first, first + step, ... below `stop`.
+
+    It may run never. `step` and `first` are numbers or values of the code.
+    """
+
+    def __init__(self, builder, name, stop, step, carried, first=0):
+        self.builder, self.stop = builder, stop
+        self.step, first = (value if isinstance(value, ir.Value) else ir.Constant(INT, value)
+                            for value in (step, first))
+        self.head, self.body = builder.append_basic_block(name), builder.append_basic_block(name + ".body")
+        self.done = builder.append_basic_block(name + ".done")
+        before = builder.block
+        builder.branch(self.head)
+        builder.position_at_end(self.head)
+        self.index = builder.phi(INT)
+        self.index.add_incoming(first, before)
+        self.values = []
+        for value in carried:
+            phi = builder.phi(value.type)
+            phi.add_incoming(value, before)
+            self.values.append(phi)
+        builder.cbranch(builder.icmp_signed("<", self.index, stop), self.body, self.done)
+        builder.position_at_end(self.body)
+
+    def close(self, values=()):
+        """End the body with the values of the next round; returns the values after the loop."""
+        end = self.builder.block
+        self.index.add_incoming(self.builder.add(self.index, self.step), end)
+        for phi, value in zip(self.values, values, strict=True):
+            phi.add_incoming(value, end)
+        keep_rolled(self.builder.branch(self.head), self.builder.module)
+        self.builder.position_at_end(self.done)
+        return self.values
+
+
+class Vectors:
+    """Vector loads, stores and arithmetic for one element type; `part` divides the width."""
+
+    def __init__(self, context, builder, dtype, part=1):
+        self.builder = builder
+        self.element = context.get_data_type(dtype)
+        self.size = dtype.bitwidth // 8
+        self.lanes = VECTOR_BYTES // self.size // part
+        self.type = ir.VectorType(self.element, self.lanes)
+        self.zero = ir.Constant(self.type, [0.0] * self.lanes)
+        self.undefined = ir.Constant(self.type, ir.Undefined)
+        self.suffix = f"v{self.lanes}f{dtype.bitwidth}"
+
+    def intrinsic(self, name, result, arguments):
+        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), name)
+
+    def at(self, base, offset):
+        return self.builder.gep(base, [offset if isinstance(offset, ir.Value) else ir.Constant(INT, offset)])
+
+    def load(self, base):
+        return self.builder.load(self.builder.bitcast(base, self.type.as_pointer()), align=self.size)
+
+    def store(self, value, base):
+        self.builder.store(value, self.builder.bitcast(base, self.type.as_pointer()), align=self.size)
+
+    def store_past(self, value, base):
+        """Store past the caches, where there is such a thing and `aligned` holds."""
+        stored = self.builder.store(value, self.builder.bitcast(base, self.type.as_pointer()),
+                                    align=self.lanes * self.size)
+        if PAST:
+            stored.set_metadata("nontemporal", self.builder.module.add_metadata([LANE(1)]))
+
+    def aligned(self, bases, *steps):
+        """Whether all addresses and `steps`, distances in elements, are multiples of a vector's size."""
+        builder, bits = self.builder, INT(0)
+        for part in [builder.ptrtoint(base, INT) for base in bases] + [builder.mul(step, INT(self.size)) for step in
+                                                                       steps]:
+            bits = builder.or_(bits, part)
+        return builder.icmp_unsigned("==", builder.and_(bits, INT(self.lanes * self.size - 1)), INT(0))
+
+    def broadcast(self, scalar):
+        one = self.builder.insert_element(self.undefined, scalar, ir.Constant(LANE, 0))
+        return self.shuffle(one, one, [0] * self.lanes)
+
+    def shuffle(self, left, right, lanes):
+        return self.builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(LANE, len(lanes)), list(lanes)))
+
+    def fma(self, a, b, c):
+        return self.builder.call(self.intrinsic(f"llvm.fmuladd.{self.suffix}", self.type, [self.type] * 3), [a, b, c])
 
 
 class Masked(Vectors):
@@ -62,42 +170,6 @@ class Masked(Vectors):
         function = self.intrinsic(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(),
                                   [self.type, pointer, LANE, self.flags])
         self.builder.call(function, [value, self.builder.bitcast(base, pointer), self.alignment, mask])
-
-
-class Loop:
-    """A loop that LLVM leaves rolled, with values carried round: index = first, first + step, ... below `stop`.
-
-    It may run never. `step` and `first` are numbers or values of the code.
-    """
-
-    def __init__(self, builder, name, stop, step, carried, first=0):
-        self.builder, self.stop = builder, stop
-        self.step, first = (value if isinstance(value, ir.Value) else ir.Constant(INT, value)
-                            for value in (step, first))
-        self.head, self.body = builder.append_basic_block(name), builder.append_basic_block(name + ".body")
-        self.done = builder.append_basic_block(name + ".done")
-        before = builder.block
-        builder.branch(self.head)
-        builder.position_at_end(self.head)
-        self.index = builder.phi(INT)
-        self.index.add_incoming(first, before)
-        self.values = []
-        for value in carried:
-            phi = builder.phi(value.type)
-            phi.add_incoming(value, before)
-            self.values.append(phi)
-        builder.cbranch(builder.icmp_signed("<", self.index, stop), self.body, self.done)
-        builder.position_at_end(self.body)
-
-    def close(self, values=()):
-        """End the body with the values of the next round; returns the values after the loop."""
-        end = self.builder.block
-        self.index.add_incoming(self.builder.add(self.index, self.step), end)
-        for phi, value in zip(self.values, values, strict=True):
-            phi.add_incoming(value, end)
-        keep_rolled(self.builder.branch(self.head), self.builder.module)
-        self.builder.position_at_end(self.done)
-        return self.values
 
 
 def choose(builder, keys, table, generate):
