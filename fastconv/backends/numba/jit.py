@@ -45,8 +45,8 @@ CACHE = _cache_works()
 
 
 def helper(function):
-    """A function that kernels call."""
-    return numba.njit(cache=CACHE, nogil=True, **OPTIONS)(function)
+    """A function that kernels call, and nobody else: the wrappers for others would take a tenth of the compile time."""
+    return numba.njit(cache=CACHE, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
 
 
 class RangeKernel:

@@ -334,18 +334,19 @@ def clear(target, point, pitch, tiles, channels):
 
 
 @helper
-def spread_volume(source, room, channels, depth, first, taps, step, between, height, width, top, left, tile_rows,
+def spread_volume(six, source, room, channels, depth, first, taps, step, between, height, width, top, left, tile_rows,
                   tile_columns, slab, target, point, pitch, like):
     """`spread` the slices `first`, `first` + `step`, ... of a volume's channels, slice after slice; zeros outside.
 
-    From a tile to the next there are `between` elements.
+    From a tile to the next there are `between` elements. Tiles are of `six`, which as a literal would be a type of its
+    own to Numba: another variant of `spread` to compile, for 2 s.
     """
     plane, each = height * width, pitch // taps
     for t in range(taps):
         d = first + t * step
         if 0 <= d < depth:
-            spread(6, between, shift(source, d * plane), room - d * plane, depth * plane, channels, height, width, top,
-                   left, tile_rows, tile_columns, slab, shift(target, t * each), point, pitch, like)
+            spread(six, between, shift(source, d * plane), room - d * plane, depth * plane, channels, height, width,
+                   top, left, tile_rows, tile_columns, slab, shift(target, t * each), point, pitch, like)
         else:
             clear(shift(target, t * each), point, pitch, tile_rows * tile_columns, each)
 
@@ -464,12 +465,12 @@ def multiply(begin, end, a, like):
             target = shift(points, n * rows * columns * pitch)
             if adjoint:
                 start += o * plane
-                spread(tile, tile, shift(source, start), size_in - start, depth * plane, channels, height, width, 0, 0,
-                       rows, columns, slab, target, point, pitch, like)
+                spread(tile, tile, shift(source, start), size_in - start, depth * plane, channels, height, width,
+                       tile * tile_h, tile * tile_w, rows, columns, slab, target, point, pitch, like)
             else:
-                spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, slices,
-                              step_d, tile, height, width, tile * tile_h - top, tile * tile_w - left, rows, columns,
-                              slab, target, point, pitch, like)
+                spread_volume(tile + kernel - 1, shift(source, start), size_in - start, channels, depth,
+                              o * stride_d - front, slices, step_d, tile, height, width, tile * tile_h - top,
+                              tile * tile_w - left, rows, columns, slab, target, point, pitch, like)
         for i in range(tiles):
             row[i] = i * pitch
         for i in range(tiles, tiles + 16):
@@ -591,9 +592,10 @@ def multiply_weight(begin, end, a, like):
             for n in range(here):
                 volume, o = (image + n) // out_depth, (image + n) % out_depth
                 start = (volume * groups + group) * channels * depth * plane
-                spread_volume(shift(source, start), size_in - start, channels, depth, o * stride_d - front, slices,
-                              step_d, tile, height, width, tile * tile_h - top, tile * tile_w - left, tile_rows,
-                              tile_columns, slab, shift(points, n * each * pitch), point, pitch, like)
+                spread_volume(tile + kernel - 1, shift(source, start), size_in - start, channels, depth,
+                              o * stride_d - front, slices, step_d, tile, height, width, tile * tile_h - top,
+                              tile * tile_w - left, tile_rows, tile_columns, slab, shift(points, n * each * pitch),
+                              point, pitch, like)
                 start = (((volume * groups + group) * filters + first_filter) * out_depth + o) * out_plane
                 spread(tile, tile, shift(grads, start), grads_size - start, out_depth * out_plane, wide_run,
                        out_height, out_width, tile * tile_h, tile * tile_w, tile_rows, tile_columns, slab,
