@@ -11,10 +11,14 @@ from numba.extending import intrinsic
 from fastconv.backends.numba.isa import NAME
 from fastconv.backends.numba.jit import helper, shift
 from fastconv.backends.numba.tile import lanes
+from fastconv.backends.numba.vector import number
 from fastconv.backends.numba.words import INT, Loop, Vectors, choose
 
 # Lengths of the sums for which there is code, and the vectors of positions whose operands the registers then hold.
 FANS = {3: 2, 5: 2, 9: 2, 12: 2, 16: 1, 20: 1, 25: 1, 27: 1} if NAME in ("avx512", "neon") else {3: 2, 5: 2, 9: 1}
+# Whether each factor lies in memory as a whole vector, which a multiplication reads without a broadcast before it:
+# 0.44 ms in place of 0.53 on Zen 3 for 1 to 32 channels of 64 x 28 x 28. With AVX-512 it broadcasts by itself.
+REPEATED = NAME in ("avx2", "generic")
 
 
 @intrinsic
@@ -27,7 +31,7 @@ def fan(typingctx, depth, nv, steps, columns, a, b, col_b, c, ldc, last, past):
     ----------
     depth, nv : int64
         An entry of `FANS`, or a smaller NV. `col_b` has DEPTH entries, of which those from `steps` on are 0, and a row
-        of `a` one more: what the sum begins with.
+        of `a`, as `fan_factors` writes it, one more: what the sum begins with.
     steps, columns, ldc : int64
     a, b, c : pointer
     col_b : pointer to int64
@@ -51,11 +55,13 @@ def fan(typingctx, depth, nv, steps, columns, a, b, col_b, c, ldc, last, past):
                 # Beyond the sum an infinity in b must not meet the 0 in a.
                 operands.append([builder.select(inside, v.load(v.at(source, place)), v.zero) for place in places])
             loop = Loop(builder, "columns", columns, 1, [])
-            factors = v.at(a, builder.mul(loop.index, INT(depth + 1)))
-            sums = [v.broadcast(builder.load(factors))] * nv
-            for t in range(depth):
-                factor = v.broadcast(builder.load(v.at(factors, t + 1)))
-                sums = [v.fma(factor, operands[t][j], sums[j]) for j in range(nv)]
+            each = v.lanes if REPEATED else 1
+            factors = v.at(a, builder.mul(loop.index, INT((depth + 1) * each)))
+            start, *others = [v.load(v.at(factors, t * each)) if REPEATED
+                              else v.broadcast(builder.load(v.at(factors, t))) for t in range(depth + 1)]
+            sums = [start] * nv
+            for factor, vectors in zip(others, operands, strict=True):
+                sums = [v.fma(factor, operand, found) for operand, found in zip(vectors, sums, strict=True)]
             target = v.at(c, builder.mul(loop.index, ldc))
             with builder.if_else(beyond) as (then, otherwise):
                 for block, store in ((then, v.store_past), (otherwise, v.store)):
@@ -70,6 +76,22 @@ def fan(typingctx, depth, nv, steps, columns, a, b, col_b, c, ldc, last, past):
     integer = types.int64
     return types.void(integer, integer, integer, integer, a, b, col_b, c, integer, integer,
                       types.boolean), generate
+
+
+@helper
+def fan_factors(depth, steps, columns, w, column_stride, col_a, bias, with_bias, factors):
+    """Write the factors of all columns as `fan` reads them: of each its bias, its weights, and zeros."""
+    each = lanes(w) if REPEATED else 1
+    for column in range(columns):
+        for t in range(depth + 1):
+            factor = number(0, w)
+            if t == 0:
+                if with_bias:
+                    factor = bias[column]
+            elif t <= steps:
+                factor = w[column * column_stride + col_a[t - 1]]
+            for j in range(each):
+                factors[(column * (depth + 1) + t) * each + j] = factor
 
 
 @helper

@@ -6,7 +6,7 @@ since a chunk needs a scratch of its own; what an item computes does not depend 
 
 from fastconv.backends.numba.copies import split, weave, window
 from fastconv.backends.numba.dot import VECTORS, dots, line, total
-from fastconv.backends.numba.fan import fan_row
+from fastconv.backends.numba.fan import fan_factors, fan_row
 from fastconv.backends.numba.isa import PAST_BY_TURNS
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import copy
@@ -200,16 +200,9 @@ def multiply_rows(begin, end, a, like):
                     _fill(base, size, before, origin, extent, stride_w, parts, pitch, filled, channels, scratch)
                 base = scratch
             if fanned != 0 and group != packed:
-                # The weights as the fan reads them.
                 packed = group
-                for column in range(columns):
-                    entry = shift(buffer, column * (fanned + 1))
-                    entry[0] = 0
-                    if a[2] != 0:
-                        entry[0] = bias[group * columns + column]
-                    for t in range(fanned):
-                        here = w[group * group_stride + column * column_stride + col_a[t]]
-                        entry[1 + t] = here if t < starts[1] else 0
+                fan_factors(fanned, starts[1], columns, shift(w, group * group_stride), column_stride, col_a,
+                            shift(bias, group * columns), a[2] != 0, buffer)
             for phase_d in range(phases_d):
                 for i in range(first_d, min(first_d + depth, phases[2 * phase_d + 1])):
                     source_d = (i * stride_d - origin[0]) * slice_stride
