@@ -10,7 +10,7 @@ from fastconv.backends import plan, plan_rows
 from fastconv.backends.engine import past
 from fastconv.backends.numba.conv import OFFSETS, WIDEST_ROWS, pack_columns
 from fastconv.backends.numba.dot import total
-from fastconv.backends.numba.isa import NAME, TILE_VECTORS, UNROLLED, VECTOR_BYTES
+from fastconv.backends.numba.isa import NAME, TILE_ROWS, TILE_VECTORS, UNROLLED, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import add_vectors, copy, copy_vectors
 from fastconv.backends.numba.straight import multiply_straight
@@ -28,6 +28,9 @@ STEPS = 192 if NAME == "avx512" else 256
 PANEL = STEPS * 64
 TOGETHER = 24  # rows that are stored at a time, whole tiles of 6 and of 8: stores go on while the next ones are summed
 ROWS = 85 * TOGETHER  # rows of a block of columns whose sums are kept at a time
+# Rows that tiles side by side have together. Where a narrower tile has more rows than the widest one, it would add to
+# the first ones of the next.
+EACH = WIDEST_ROWS if len(set(TILE_ROWS.values())) == 1 else TOGETHER
 LINE = 16  # elements of a cache line of float32
 # Elements of a plane from which on this form serves. On Zen 3, whose second-level cache holds 512 KiB, the other one,
 # with vectors of output channels, takes 58 ms in place of 10 for 1024 to 256 channels of 8 x 14 x 14.
@@ -127,14 +130,14 @@ def multiply_planes(begin, end, a, like):
                 for i in range(0, here, TOGETHER):
                     sums = shift(c, i * width if pieces > 1 else 0)
                     _list(row, done + i, min(TOGETHER, here - i), row_stride)
-                    for r in range(i, min(i + TOGETHER, here), WIDEST_ROWS):
+                    for r in range(i, min(i + TOGETHER, here), EACH):
                         for j in range(0, wide, tile):
-                            multiply_straight(min(WIDEST_ROWS, here - r), min(tile, wide - j), some,
+                            multiply_straight(min(EACH, here - r), min(tile, wide - j), some,
                                               shift(w, group * group_stride + k * piece_stride), shift(row, r - i), 1,
                                               shift(b, j * piece), step, shift(sums, (r - i) * width + j), width, k > 0,
-                                              shift(later, _share(unit, some, plane, width + line, line)), plane, 0,
+                                              shift(later, _share(unit, some, plane, width + line, line)), plane, line,
                                               like)
-                            unit += 1
+                            unit += EACH // WIDEST_ROWS
                     if k < pieces - 1:
                         continue
                     j = 0
@@ -203,15 +206,15 @@ def add_planes(begin, end, a, like):
             # The tiles ask for the rows of the next piece, which may begin within a line.
             later = shift(of_rows, some if start + some < plane else groups * rows * plane - start)
             turns, asked, column = (some + UNROLLED - 1) // UNROLLED, 0, 0
-            for i in range(0, rows, WIDEST_ROWS):
-                _list(row, i, min(WIDEST_ROWS, rows - i), plane)
+            for i in range(0, rows, EACH):
+                _list(row, i, min(EACH, rows - i), plane)
                 for j in range(0, wide, tile):
-                    multiply_straight(min(WIDEST_ROWS, rows - i), min(tile, wide - j), some, of_rows, row, 1,
+                    multiply_straight(min(EACH, rows - i), min(tile, wide - j), some, of_rows, row, 1,
                                       shift(panel, j * piece), tile, shift(c, i * width + j), width, unit > begun,
-                                      shift(later, asked * plane + column), plane, 0, like)
+                                      shift(later, asked * plane + column), plane, line, like)
                     asked += turns
                     if asked >= rows:
-                        asked, column = 0, (column + line) % (some + line)
+                        asked, column = 0, (column + EACH // WIDEST_ROWS * line) % (some + line)
         part = split * groups + group
         for i in range(summed):
             db[part * (rows if turned else columns) + (0 if turned else first) + i] = total(shift(totals, i * size))
