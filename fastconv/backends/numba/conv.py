@@ -120,8 +120,10 @@ def _sum_columns(panel, steps, width, columns, sums, like):
 
 @helper
 def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, like):
-    """Tiles of c that have `rows` and a tile's `columns` at most; reads and writes up to a whole tile beyond, as row, b
-    and c allow. Each fetches lines of the rows `AHEAD` of its own."""
+    """Tiles over `rows` of c and a tile's `columns` at most; each asks for lines of the rows `AHEAD` of its own.
+
+    Up to a whole tile is read and written beyond, as row, b and c allow.
+    """
     size = lanes(like)
     vectors = (columns + size - 1) // size
     if vectors == 4:
