@@ -343,6 +343,7 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fan
     needed = w.size if slide[0] else strips.elements(channels)
     line, scratch = _up(w.count, lanes), _up(needed + 8 * lanes, lanes)
     items = g.n * g.groups * strips.count
+    # Of a fan's factors each may be a whole vector.
     buffer = max(together * len(w.phases) * line, columns * (length + 1) * lanes)
     totals = together * vectors * lanes
     joined = len(phases) if strips.shifts else 0

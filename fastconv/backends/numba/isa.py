@@ -31,8 +31,8 @@ def _name():
 NAME = _name()
 VECTOR_BYTES, TILE_ROWS = _TABLE[NAME]
 TILE_VECTORS = max(TILE_ROWS)
-# Steps of a reduction that a tile of packed operands does in a turn of its loop. With AVX-512, whose tiles multiply
-# twice as much with an instruction, the front end is not short.
+# Steps of a reduction that a tile does in a turn of its loop: `straight_tile` says what for. With AVX-512 one, as
+# two of a large tile have left the registers (`keep_rolled`); more has not been timed.
 UNROLLED = 4 if NAME == "avx2" else 1
 # Whether there are stores of vectors that go past the caches; they are not in order with others.
 PAST = NAME in ("avx512", "avx2")

@@ -21,7 +21,7 @@ from fastconv.backends.numba.vector import number
 # Bytes of a row of a block of columns at most: a tile's, or where registers are few those of tiles side by side, which
 # share the lines of the other operand's rows.
 WIDEST = 256 if NAME == "avx512" else 512
-# The same of the weight gradient, whose sums of all rows stay in the cache.
+# Vectors of a row of a block of the weight gradient, whose sums of all rows stay in the cache.
 VECTORS = 256 // VECTOR_BYTES
 # Steps of the sum at a time.
 STEPS = 192 if NAME == "avx512" else 256
@@ -116,7 +116,7 @@ def multiply_planes(begin, end, a, like):
                             for j in range(size - wide % size):
                                 last[t * tile + j] = 0
                 # The columns of the piece after the next: those of the next itself come too late, 10.4 ms in place of
-                # 8.4 for 256 to 64 channels of 8 x 56 x 56. They may begin within a line.
+                # 8.4 on Zen 4 for 256 to 64 channels of 8 x 56 x 56. They may begin within a line.
                 piece_later = item * pieces + k + 2
                 start = piece_later // pieces % blocks * width
                 n, p = start // plane, start % plane
@@ -307,7 +307,7 @@ def _multiply_planes(p, g, source, w, bias, out, steps, rows, group_stride, piec
     row_block = -(-rows // (-(-rows // ROWS) * TOGETHER)) * TOGETHER
     count = g.groups * -(-columns // width)
     parts = min(p.most, count)
-    size = (piece + row_block + 16) * width + 64
+    size = (piece + row_block + 16) * width
     space = p.space(parts * size)
     p.do("multiply_planes", count, (source, w, bias, out, space),
          (g.groups, steps, rows, prod(g.input), columns, group_stride, piece_stride, row_stride, piece, past(p, out),

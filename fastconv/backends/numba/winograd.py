@@ -339,7 +339,7 @@ def spread_volume(six, source, room, channels, depth, first, taps, step, between
     """`spread` the slices `first`, `first` + `step`, ... of a volume's channels, slice after slice; zeros outside.
 
     From a tile to the next there are `between` elements. Tiles are of `six`, which as a literal would be a type of its
-    own to Numba: another variant of `spread` to compile, for 2 s.
+    own to Numba: another variant of `spread` to compile, for a second or two.
     """
     plane, each = height * width, pitch // taps
     for t in range(taps):
@@ -613,6 +613,7 @@ def multiply_weight(begin, end, a, like):
                             for i in range(some, some + 16):
                                 rows[i] = rows[0]
                             to = xi * product_point + (one * set_rows + c) * pitch_run + panel * panel_width
+                            # A tile asks for its channels at the next point: 6 or 8, of which a line holds 16.
                             following = shift(points, (xi + 1) * point + one * set_steps + c)
                             multiply_straight(some, wide, tiles, shift(points, xi * point), rows, pitch,
                                               shift(grad_points, xi * grad_point + panel * panel_width), pitch_run,
