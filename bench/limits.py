@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from bench.cases import Conv
-from fastconv.backends import plan_winograd
+from fastconv.backends import plan_apart, plan_winograd, plan_winograd_weight
 
 MIB = 1 << 20
 WIDTH = 64  # of the plans' panels, as with AVX-512
@@ -46,11 +46,11 @@ def transformed(case, direction):
         return False
     g = case.geometry()
     passes = {"forward": (plan_winograd.forward,),
-              "backward": (plan_winograd.backward_input, plan_winograd.backward_weight)}
+              "backward": (plan_winograd.backward_input, plan_winograd_weight.backward_weight)}
     if case.transposed:
         passes["forward"] = (plan_winograd.backward_input,)
-        passes["backward"] = (plan_winograd.forward, plan_winograd.backward_weight)
-    return any(plan_winograd.transform(planner, g, WIDTH)[1] is not None for planner in passes[direction])
+        passes["backward"] = (plan_winograd.forward, plan_winograd_weight.backward_weight)
+    return any(plan_apart.transform(planner, g, WIDTH)[1] is not None for planner in passes[direction])
 
 
 def channels(case):

@@ -44,6 +44,8 @@ def floating(op, name, x):
 
 def matching(op, name, x, like, like_name="input"):
     """`x` as `floating` gives it, refused unless it has the type of `like` and lies where `like` does."""
+    if type(x) is type(like) is np.ndarray and x.dtype is like.dtype:
+        return x
     x = floating(op, name, x)
     if not (x.dtype is like.dtype and type(x) is type(like) is np.ndarray):
         _check_match(op, name, x, like, like_name)
@@ -72,16 +74,6 @@ def packed(x, shape):
     """`x` as a C-contiguous array of `shape`, without a copy where it is contiguous."""
     # What is told at once need not go through `contiguous`: a call less on the way of every kernel.
     return x.reshape(shape) if type(x) is np.ndarray and x.flags.carray else contiguous(x).reshape(shape)
-
-
-def argument(x, shape):
-    """`x` for a kernel of the contract that takes arrays of `shape`: as `packed`, but a device array keeps its own.
-
-    CUDA's kernels ask only where an array begins; to reshape one of Numba's takes 17 us, three times a call.
-    """
-    if type(x) is np.ndarray:
-        return x.reshape(shape) if x.flags.carray else contiguous(x).reshape(shape)
-    return contiguous(x)
 
 
 def empty(shape, like, dtype=None):
@@ -116,11 +108,6 @@ def arithmetic(op, name, x):
         raise TypeError(f"{op}: {name} must be an array of a library that can compute with it, got {_kind(x)}, which "
                         f"only kernels take; with CuPy, pass cupy.asarray({name}), which copies nothing")
     return array_api_compat.array_namespace(x)
-
-
-def user_shape(shape, nd, batched):
-    """The caller's form of a kernel's 5-D `shape`: `nd` spatial axes, with the batch axis or without."""
-    return (shape[:2] if batched else shape[1:2]) + shape[5 - nd:]
 
 
 def size(op, name, value):

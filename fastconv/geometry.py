@@ -76,6 +76,10 @@ class Geometry:
         return (self.k, self.c // self.groups, *self.kernel)
 
     @cached_property
+    def bias_shape(self):
+        return (self.k,)
+
+    @cached_property
     def y_shape(self):
         return (self.n, self.k, *self.output)
 
@@ -112,6 +116,20 @@ def conv(op, input_shape, weight_shape, stride=1, padding=0, dilation=1, groups=
     """
     return _conv(op, tuple(input_shape), tuple(weight_shape), _freeze(stride), _freeze(padding), _freeze(dilation),
                  _freeze(groups))
+
+
+def conv_call(op, nd, input_shape, weight_shape, stride, padding, dilation, groups):
+    """(geometry of a convolution whose input may lack the batch axis, the shape of its result); as `conv`."""
+    if not type(stride) is type(padding) is type(dilation) is type(groups) is int:
+        stride, padding, dilation, groups = map(_freeze, (stride, padding, dilation, groups))
+    return _conv_call(op, nd, tuple(input_shape), tuple(weight_shape), stride, padding, dilation, groups)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _conv_call(op, nd, input_shape, weight_shape, *more):
+    shape, batched = with_batch(op, "input", input_shape, nd)
+    g = _conv(op, shape, weight_shape, *more)
+    return g, user_shape(g.y_shape, nd, batched)
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -311,6 +329,11 @@ def with_batch(op, name, shape, nd):
     if len(shape) == nd + 1:
         return (1, *shape), False
     raise ValueError(f"{op}: {name} must have {nd + 2} dimensions (or {nd + 1}, unbatched), got shape {shape}")
+
+
+def user_shape(shape, nd, batched):
+    """The caller's form of a kernel's 5-D `shape`: `nd` spatial axes, with the batch axis or without."""
+    return (shape[:2] if batched else shape[1:2]) + shape[5 - nd:]
 
 
 def check_shape(op, name, shape, expected):

@@ -60,6 +60,26 @@ def fresh():
     return run
 
 
+@pytest.fixture
+def steps(monkeypatch):
+    """``steps(backend)``: the list of all (kernel, work items, arguments) that the backend's calls do from now on."""
+    contracts = []
+
+    def record(backend):
+        contract, ran = backend._contract, []
+        run = contract.run
+        contracts.append(contract)
+        # Small calls are done at once, in compiled code.
+        monkeypatch.setattr(contract, "whole", lambda program: None)
+        contract._programs.cache_clear()
+        monkeypatch.setattr(contract, "run", lambda *step: (ran.append(step[:3]), run(*step)))
+        return ran
+
+    yield record
+    for contract in contracts:
+        contract._programs.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def _settings():
     """Put back the backend, the number of threads and the precision that a test changed."""

@@ -60,10 +60,10 @@ import json
 import numpy as np
 from bench.cases import by_name
 from fastconv import geometry
-from fastconv.backends import cython, plan_winograd, tensordot
+from fastconv.backends import cython, plan_transform, tensordot
 
 # Whether it pays or not.
-plan_winograd.NEEDED = dict.fromkeys(plan_winograd.NEEDED, 0.5)
+plan_transform.NEEDED = dict.fromkeys(plan_transform.NEEDED, 0.5)
 
 def record(kernel, *rest):
     ran.add(kernel)

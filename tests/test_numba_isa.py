@@ -40,7 +40,7 @@ def record(kernel, *rest):
     run(kernel, *rest)
 
 ran, run, errors = set(), numba._contract.run, {"float32": 0.0, "float64": 0.0}
-numba._contract.run = record
+numba._contract.run, numba._contract.whole = record, lambda program: None
 
 def compare(dtype, calls, shapes, g, exact=False):
     for name, given, results in calls:

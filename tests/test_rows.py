@@ -101,18 +101,12 @@ def joining(monkeypatch):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", JOINED)
-def test_joined_rows(name, dtype, backend, joining, monkeypatch):
-    run, joined = backends.get(backend)._contract.run, []
-
-    def record(kernel, count, args, *rest):
-        # The place of the shifts in a table, or 0, comes last but for `past` of `multiply_rows`.
-        if kernel in ("multiply_rows", "add_rows"):
-            joined.append(np.frombuffer(args, np.int64)[-2 if kernel == "multiply_rows" else -1] > 0)
-        run(kernel, count, args, *rest)
-
-    monkeypatch.setattr(backends.get(backend)._contract, "run", record)
+def test_joined_rows(name, dtype, backend, joining, steps):
+    ran = steps(backends.get(backend))
     check(JOINED[name], name, dtype, backend)
-    assert any(joined)
+    # The place of the shifts in a table, or 0, comes last but for `past` of `multiply_rows`.
+    last = {"multiply_rows": -2, "add_rows": -1}
+    assert any(np.frombuffer(args, np.int64)[last[kernel]] > 0 for kernel, _, args in ran if kernel in last)
 
 
 # Of each result one with sums of some thousand products, and the kernel that has to compute it.
@@ -125,7 +119,7 @@ LONG = {
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", LONG)
-def test_long_sums_are_sums_of_sums(name, backend, monkeypatch):
+def test_long_sums_are_sums_of_sums(name, backend, steps):
     """They err by some 3e-7 of the largest result at 'highest', as torch's do; one running sum errs by 1.2e-6 and more.
 
     `sum_bound` would not tell: it is what the worst of all numbers could do.
@@ -137,8 +131,7 @@ def test_long_sums_are_sums_of_sums(name, backend, monkeypatch):
     x, w, bias, dy = (rng.standard_normal(shape, np.float32) for shape in shapes)
     expected = dict(zip(("y", "dx", "dw", "db"), conv_of_geometry(g, x, w, bias, dy), strict=True))
     module = backends.get(backend)
-    run, ran = module._contract.run, []
-    monkeypatch.setattr(module._contract, "run", lambda kernel, *rest: (ran.append(kernel), run(kernel, *rest)))
+    ran = steps(module)
     found = {key: np.empty(array.shape, np.float32) for key, array in expected.items()}
     if name == "y":
         module.conv_forward(x, w, bias, found["y"], g)
@@ -146,7 +139,7 @@ def test_long_sums_are_sums_of_sums(name, backend, monkeypatch):
         module.conv_backward_input(dy, w, found["dx"], g)
     else:
         module.conv_backward_weight(x, dy, found["dw"], found["db"], g)
-    assert ran == [kernel]
+    assert [step for step, *_ in ran] == [kernel]
     assert np.abs(found[name] - expected[name]).max() < 5e-7 * np.abs(expected[name]).max()
 
 

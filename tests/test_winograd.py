@@ -6,7 +6,7 @@ import torch
 
 import fastconv
 from fastconv import functional, geometry, grad
-from fastconv.backends import plan_winograd
+from fastconv.backends import plan_apart, plan_winograd, plan_winograd_weight
 
 # x's shape, w's shape, stride, padding and dilation along the depth, groups, padding of the rows and columns; which of
 # forward, input gradient and weight gradient take the transform.
@@ -33,7 +33,7 @@ def test_volumes(engine, name):
     options = {"stride": (stride, 1, 1), "padding": (front, around, around), "dilation": (step, 1, 1),
                "groups": groups}
     g = geometry.conv("conv3d", x_shape, w_shape, *options.values())
-    planners = (plan_winograd.forward, plan_winograd.backward_input, plan_winograd.backward_weight)
+    planners = (plan_winograd.forward, plan_winograd.backward_input, plan_winograd_weight.backward_weight)
     forms = [planner(g, 64) for planner in planners]
     assert tuple(form is not None for form in forms) == takes
     assert forms[1] is None or forms[1].adjoint == (name in ADJOINT)
@@ -93,8 +93,8 @@ PLANES = {
 def test_planes(engine, name):
     x_shape, w_shape, *options, is_apart = PLANES[name]
     g = geometry.conv("conv2d", x_shape, w_shape, *options)
-    planners = (plan_winograd.forward, plan_winograd.backward_input, plan_winograd.backward_weight)
-    apart = plan_winograd.apart(g)
+    planners = (plan_winograd.forward, plan_winograd.backward_input, plan_winograd_weight.backward_weight)
+    apart = plan_apart.apart(g)
     assert (apart is not None) == is_apart
     forms = [planner(apart.inner, 64, taps=apart.taps) if is_apart else planner(g, 64) for planner in planners]
     assert None not in forms

@@ -9,8 +9,10 @@ A backend is a module with these functions, inputs first, results last but for t
     avg_pool_forward(x, y, g)                       avg_pool_backward(dy, dx, g)
 
 Arrays are C-contiguous, of one type (float32 or float64; for "cuda" also float16), in one memory (the host's; for
-"cuda" that of one device), with the shapes of `fastconv.geometry.Geometry`: x (N, C, D, H, W), w (K, C / groups, T, R,
-S), y (N, K, O, P, Q), cols (N, C * T * R * S, O * P * Q), bias and db (K,). ``bias``, ``db`` and the ``indices`` of
+"cuda" that of one device), with the elements of the shapes of `fastconv.geometry.Geometry`, in that order: x (N, C, D,
+H, W), w (K, C / groups, T, R, S), y (N, K, O, P, Q), cols (N, C * T * R * S, O * P * Q), bias and db (K,). Whatever
+shapes they come in, most backends only ask where they begin; one that says ``SHAPED = True`` gets them in these:
+`fastconv.backends.shapes`. ``bias``, ``db`` and the ``indices`` of
 ``max_pool_forward`` may be None. ``indices`` are int64, flat within one (D, H, W) map, as torch's. Inputs may be
 read-only. No array is empty. Every element of a result is written, whatever it held before; nothing else is. Kernels
 validate nothing, raise nothing and keep no reference to an array.
@@ -27,6 +29,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
+
+from fastconv.backends.shapes import shaped
 
 KERNELS = ("im2col", "col2im", "conv_forward", "conv_backward_input", "conv_backward_weight", "max_pool_forward",
            "max_pool_backward", "avg_pool_forward", "avg_pool_backward")
@@ -98,7 +102,11 @@ def hosting(name):
     backend = _hosting.get(name)
     if backend is None:
         module = get(name)
-        backend = _hosting[name] = cuda_arrays().on_host if name == "cuda" else module
+        if name == "cuda":
+            module = cuda_arrays().on_host
+        elif getattr(module, "SHAPED", False):
+            module = shaped(module)
+        backend = _hosting[name] = module
     return backend
 
 

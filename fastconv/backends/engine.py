@@ -18,9 +18,9 @@ winograd_weights     panels, points, `plan_winograd.Winograd.weight_args`       
 winograd             source, points or kernel, bias or 0, out, col_a, col_b, work,    a block of tiles, a run of panels
                      `plan_winograd.Winograd.args`, past
 winograd_gradient    source, dy, out, rows, work,                                     a run of panels, part of the sum
-                     `plan_winograd.WinogradWeight.args`
+                     `plan_winograd_weight.WinogradWeight.args`
 sum_planes           planes, sums, elements of one                                    a plane
-split, join          the input, the result, `plan_winograd.Phases.args`               a plane
+split, join          the input, the result, `plan_apart.Phases.args`                  a plane
 add_up               parts, out, number of parts, elements of one                     1024 elements
 multiply_rows        source, w, bias or 0, out, scratch, col_a, col_b, phases,        a chunk of images, groups and
                      chunks, `plan_rows.Rows.args`, past                              strips
@@ -42,7 +42,7 @@ from math import prod
 
 import numpy as np
 
-from fastconv.backends import plan, plan_winograd, precision, threads
+from fastconv.backends import plan, plan_apart, plan_winograd, plan_winograd_weight, precision, threads
 from fastconv.backends.program import Program
 
 # Of the arguments of the kernels: an extension that was built for others is not used.
@@ -123,6 +123,10 @@ class Engine:
     def avg_pool_backward(self, dy, dx, g):
         self._program("avg_pool_backward", dy, g)(dy, dx)
 
+    def whole(self, program):
+        """What does all steps of a Program at once, called with its arrays; None where there is no such thing."""
+        return None
+
     def _program(self, function, like, g, *more):
         # Another thread may change the number of threads at any moment: it is read once.
         return self._programs(function, g, like.dtype, threads.get_num_threads(), precision.get_float32_precision(),
@@ -146,7 +150,7 @@ class Engine:
             return self._join(p, out, y, apart and apart.y)
         planes, products, whole = plan.forward(g, self._width(p))
         if not whole:
-            p.then(_fill_outputs)
+            p.then(lambda x, w, bias, y: _fill(y.reshape(g.y_shape), bias))
         self._multiply(p, self._pad(p, x, planes), w, bias, y, products, g)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
@@ -157,7 +161,7 @@ class Engine:
             return self._join(p, out, dx, apart and apart.x)
         planes, products, whole = plan.backward_input(g, self._width(p), self.pairs)
         if not whole:
-            p.then(_clear_inputs)
+            p.then(lambda dy, w, dx: dx.fill(0))
         self._multiply(p, self._pad(p, dy, planes), w, None, dx, products, g)
 
     def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
@@ -167,7 +171,7 @@ class Engine:
             if with_bias:
                 self._sum_planes(p, dy, db, g)
             return
-        apart, form = self._transform(p, plan_winograd.backward_weight, g)
+        apart, form = self._transform(p, plan_winograd_weight.backward_weight, g)
         if form is None:
             return self._multiply_weight(p, x, dy, dw, db if with_bias else None, g)
         source, grads = self._split(p, x, apart and apart.x), self._split(p, dy, apart and apart.y)
@@ -230,7 +234,7 @@ class Engine:
         """(Apart or None, the Winograd plan of a pass or None) by type, the precision asked for and the cost."""
         if p.dtype.itemsize != 4 or p.exact:
             return None, None
-        return plan_winograd.transform(planner, g, self._width(p), self.kernels)
+        return plan_apart.transform(planner, g, self._width(p), self.kernels)
 
     def _whole(self, p, planes, phases):
         """Where a result goes that is then joined to `planes`, or those themselves where there are no phases."""
@@ -289,12 +293,8 @@ class Engine:
         p.do("add_up", -(-out.size // STRETCH), (parts, out), (count, out.size), count * out.size)
 
 
-def _fill_outputs(x, w, bias, y):
+def _fill(y, bias):
     y[...] = 0 if bias is None else bias.reshape(-1, 1, 1, 1)
-
-
-def _clear_inputs(dy, w, dx):
-    dx.fill(0)
 
 
 def _window(g):

@@ -1,6 +1,6 @@
 """The engine with forms of its own for few channels a group, which `fastconv.backends.plan_rows` plans."""
 
-from fastconv.backends import plan_rows, plan_winograd
+from fastconv.backends import plan_rows, plan_winograd, plan_winograd_weight
 from fastconv.backends.engine import Engine, past
 
 
@@ -43,7 +43,7 @@ class FewChannels(Engine):
 
     def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
         product = plan_rows.backward_weight(g, self._lanes(p), self.dots, self.slide_dots, self.joins)
-        if product is None or self._transform(p, plan_winograd.backward_weight, g)[1]:
+        if product is None or self._transform(p, plan_winograd_weight.backward_weight, g)[1]:
             return super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
         self._add_rows(p, x, dy, dw, db if with_bias else None, product)
 

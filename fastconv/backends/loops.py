@@ -18,6 +18,8 @@ from itertools import product
 
 import numpy as np
 
+SHAPED = True  # see `fastconv.backends`
+
 
 def windows(g, axis):
     """For each output position along `axis`, the list of its (tap, input position) inside the input."""

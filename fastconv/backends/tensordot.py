@@ -10,6 +10,8 @@ from itertools import product
 
 import numpy as np
 
+SHAPED = True  # see `fastconv.backends`
+
 # An infinity or a NaN in the data is no fault of the kernel's: it passes into the result without a warning.
 quiet = np.errstate(all="ignore")
 

@@ -6,7 +6,7 @@ import array_api_compat
 import numpy as np
 
 from fastconv import backends, geometry, sampling
-from fastconv.checks import arithmetic, empty, floating, has_kernels, packed, portable, user_shape
+from fastconv.checks import arithmetic, contiguous, empty, floating, has_kernels, packed, portable
 from fastconv.functional.resample import divided, resample
 
 
@@ -180,8 +180,8 @@ def _adaptive_avg(op, nd, input, output_size):
     outputs = geometry.adaptive(op, shape, output_size)
     g = equal_windows(op, shape, outputs) if has_kernels(x) and shape[0] else None
     if g is not None:
-        y = empty(user_shape(g.y_shape, nd, batched), x)
-        backends.serving(x).avg_pool_forward(packed(x, g.x_shape), y.reshape(g.y_shape), g)
+        y = empty(geometry.user_shape(g.y_shape, nd, batched), x)
+        backends.serving(x).avg_pool_forward(contiguous(x), y, g)
         return y
     kernel = backends.extra("adaptive_avg", x) if 0 not in outputs else None
     if kernel is not None:
@@ -201,8 +201,7 @@ def _adaptive_max(op, nd, input, output_size, return_indices):
     if math.prod(y.shape):
         g = equal_windows(op, shape, outputs)
         if g is not None:
-            backends.serving(x).max_pool_forward(packed(x, g.x_shape), y.reshape(g.y_shape),
-                                                indices.reshape(g.y_shape) if return_indices else None, g)
+            backends.serving(x).max_pool_forward(contiguous(x), y, indices, g)
         else:
             kernel = backends.extra("adaptive_max", x) or _windows_max
             kernel(volumes(x, nd), volumes(y, nd), volumes(indices, nd) if return_indices else None,

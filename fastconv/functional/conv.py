@@ -1,7 +1,7 @@
 """Convolution with learned filters: torch's, which slides the kernel without flipping it."""
 
 from fastconv import backends, geometry
-from fastconv.checks import argument, contiguous, empty, floating, matching, user_shape
+from fastconv.checks import contiguous, empty, floating, matching
 
 
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -81,13 +81,11 @@ def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 def _conv(op, nd, input, weight, bias, stride, padding, dilation, groups):
     x = floating(op, "input", input)
     w = matching(op, "weight", weight, x)
-    shape, batched = geometry.with_batch(op, "input", x.shape, nd)
-    g = geometry.conv(op, shape, w.shape, stride, padding, dilation, groups)
+    g, y_shape = geometry.conv_call(op, nd, x.shape, w.shape, stride, padding, dilation, groups)
     if bias is not None:
         bias = contiguous(matching(op, "bias", bias, x))
         geometry.check_shape(op, "bias", bias.shape, (g.k,))
-    y_shape = g.y_shape
-    y = empty(user_shape(y_shape, nd, batched), x)
+    y = empty(y_shape, x)
     if g.n:
-        backends.serving(x).conv_forward(argument(x, g.x_shape), argument(w, g.w_shape), bias, argument(y, y_shape), g)
+        backends.serving(x).conv_forward(contiguous(x), contiguous(w), bias, y, g)
     return y

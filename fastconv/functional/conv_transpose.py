@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import backends, geometry
-from fastconv.checks import arithmetic, empty, floating, matching, packed, user_shape
+from fastconv.checks import arithmetic, contiguous, empty, floating, matching
 
 
 def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
@@ -93,12 +93,11 @@ def _conv_transpose(op, nd, input, weight, bias, stride, padding, output_padding
     if bias is not None:
         bias = matching(op, "bias", bias, x)
         geometry.check_shape(op, "bias", bias.shape, (g.c,))
-        bias = arithmetic(op, "bias", bias).reshape(bias, (-1, 1, 1, 1))
-    y = empty(user_shape(g.x_shape, nd, batched), x)
+        bias = arithmetic(op, "bias", bias).reshape(bias, (-1, *(1,) * nd))
+    y = empty(geometry.user_shape(g.x_shape, nd, batched), x)
     if g.n:
-        y5 = y.reshape(g.x_shape)
-        backends.serving(x).conv_backward_input(packed(x, g.y_shape), packed(w, g.w_shape), y5, g)
+        backends.serving(x).conv_backward_input(contiguous(x), contiguous(w), y, g)
         if bias is not None:
             with np.errstate(all="ignore"):
-                y5 += bias
+                y += bias
     return y

@@ -3,7 +3,7 @@
 import math
 
 from fastconv import backends, geometry
-from fastconv.checks import empty, floating, packed
+from fastconv.checks import contiguous, empty, floating
 
 
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
@@ -69,7 +69,7 @@ def im2col(op, name, x, kernel_size, dilation, padding, stride):
     g = geometry.unfold(op, shape, kernel_size, dilation, padding, stride)
     cols = empty(g.cols_shape if batched else g.cols_shape[1:], x)
     if g.n:
-        backends.serving(x).im2col(packed(x, g.x_shape), cols.reshape(g.cols_shape), g)
+        backends.serving(x).im2col(contiguous(x), cols, g)
     return cols
 
 
@@ -79,5 +79,5 @@ def col2im(op, name, cols, shape, batched, kernel_size, dilation, padding, strid
     geometry.check_shape(op, name, cols.shape, g.cols_shape if batched else g.cols_shape[1:])
     x = empty(shape if batched else shape[1:], cols)
     if g.n:
-        backends.serving(cols).col2im(packed(cols, g.cols_shape), x.reshape(g.x_shape), g)
+        backends.serving(cols).col2im(contiguous(cols), x, g)
     return x

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastconv import backends, geometry
-from fastconv.checks import arithmetic, contiguous, empty, floating, matching, packed, zeros
+from fastconv.checks import arithmetic, contiguous, empty, floating, matching, zeros
 
 
 def linear(input, weight, bias=None):
@@ -42,7 +42,7 @@ def linear(input, weight, bias=None):
         y = zeros(y_shape, x)
     else:
         y = empty(y_shape, x)
-        backends.serving(x).conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), fused, y.reshape(g.y_shape), g)
+        backends.serving(x).conv_forward(contiguous(x), contiguous(w), fused, y, g)
     if bias is not None:
         with np.errstate(all="ignore"):
             y += bias

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import backends, geometry
-from fastconv.checks import argument, empty, floating, user_shape
+from fastconv.checks import contiguous, empty, floating
 
 
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
@@ -189,12 +189,10 @@ def _max_pool(op, nd, input, kernel_size, stride, padding, dilation, ceil_mode, 
     x = floating(op, "input", input)
     shape, batched = geometry.with_batch(op, "input", x.shape, nd)
     g = geometry.pool(op, shape, kernel_size, stride, padding, dilation, ceil_mode)
-    y_shape = g.y_shape
-    y = empty(user_shape(y_shape, nd, batched), x)
+    y = empty(geometry.user_shape(g.y_shape, nd, batched), x)
     indices = empty(y.shape, x, np.int64) if return_indices else None
     if g.n:
-        backends.serving(x).max_pool_forward(argument(x, g.x_shape), argument(y, y_shape),
-                                            argument(indices, y_shape) if return_indices else None, g)
+        backends.serving(x).max_pool_forward(contiguous(x), y, indices, g)
     return (y, indices) if return_indices else y
 
 
@@ -202,8 +200,7 @@ def _avg_pool(op, nd, input, kernel_size, stride, padding, ceil_mode, count_incl
     x = floating(op, "input", input)
     shape, batched = geometry.with_batch(op, "input", x.shape, nd)
     g = geometry.pool(op, shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, divisor_override)
-    y_shape = g.y_shape
-    y = empty(user_shape(y_shape, nd, batched), x)
+    y = empty(geometry.user_shape(g.y_shape, nd, batched), x)
     if g.n:
-        backends.serving(x).avg_pool_forward(argument(x, g.x_shape), argument(y, y_shape), g)
+        backends.serving(x).avg_pool_forward(contiguous(x), y, g)
     return y

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from fastconv import backends, geometry
-from fastconv.checks import arithmetic, empty, floating, matching, packed
+from fastconv.checks import arithmetic, contiguous, empty, floating, matching
 
 MODES = ("valid", "same", "full")
 
@@ -87,7 +87,7 @@ def _correlate(op, nd, input, kernel, mode, flip):
     if flip:
         w = arithmetic(op, "kernel", w).flip(w)
     y = empty(g.output[3 - nd:], x)
-    backends.serving(x).conv_forward(packed(x, g.x_shape), packed(w, g.w_shape), None, y.reshape(g.y_shape), g)
+    backends.serving(x).conv_forward(contiguous(x), contiguous(w), None, y, g)
     return y
 
 

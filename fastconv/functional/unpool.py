@@ -5,7 +5,7 @@ import math
 import array_api_compat
 
 from fastconv import backends, geometry
-from fastconv.checks import arithmetic, check_place, empty, floating, packed, user_shape
+from fastconv.checks import arithmetic, check_place, empty, floating, packed
 from fastconv.checks import indices as checked_indices
 
 
@@ -97,7 +97,7 @@ def _max_unpool(op, nd, input, indices, kernel_size, stride, padding, output_siz
     indices = checked_indices(op, "indices", indices, size, "the size of an output map")
     geometry.check_shape(op, "indices", indices.shape, x.shape)
     check_place(op, "indices", indices, x)
-    y = empty(user_shape(g.x_shape, nd, batched), x)
+    y = empty(geometry.user_shape(g.x_shape, nd, batched), x)
     if g.n:
         planes = g.n * g.c
         kernel = backends.extra("max_unpool", x) or _scatter

@@ -1,7 +1,7 @@
 """Gradients of adaptive pooling."""
 
 from fastconv import backends, geometry, sampling
-from fastconv.checks import empty, has_kernels, packed, portable, size
+from fastconv.checks import contiguous, empty, has_kernels, portable, size
 from fastconv.functional.adaptive import equal_windows, regions, volumes
 from fastconv.functional.resample import divided, resample
 from fastconv.grad.pool import scatter_add
@@ -149,7 +149,7 @@ def _adaptive_avg_input(op, nd, input_size, grad_output):
     g = equal_windows(op, shape, outputs) if has_kernels(dy) and shape[0] else None
     if g is not None:
         dx = empty(given, dy)
-        backends.serving(dy).avg_pool_backward(packed(dy, g.y_shape), dx.reshape(g.x_shape), g)
+        backends.serving(dy).avg_pool_backward(contiguous(dy), dx, g)
         return dx
     kernel = backends.extra("adaptive_avg_backward", dy)
     if kernel is not None:

@@ -1,7 +1,7 @@
 """Gradients of convolution."""
 
 from fastconv import backends, geometry
-from fastconv.checks import argument, empty, floating, matching, size, user_shape, zeros
+from fastconv.checks import contiguous, empty, floating, matching, size, zeros
 
 
 def conv1d_input(input_size, weight, grad_output, stride=1, padding=0, dilation=1, groups=1):
@@ -186,11 +186,10 @@ def _input(op, nd, input_size, weight, grad_output, stride, padding, dilation, g
     dy = matching(op, "grad_output", grad_output, w, "weight")
     shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
     g = geometry.conv(op, shape, w.shape, stride, padding, dilation, groups)
-    geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
-    dx = empty(user_shape(g.x_shape, nd, batched), dy)
+    geometry.check_shape(op, "grad_output", dy.shape, geometry.user_shape(g.y_shape, nd, batched))
+    dx = empty(geometry.user_shape(g.x_shape, nd, batched), dy)
     if g.n:
-        backends.serving(dy).conv_backward_input(argument(dy, g.y_shape), argument(w, g.w_shape),
-                                                 argument(dx, g.x_shape), g)
+        backends.serving(dy).conv_backward_input(contiguous(dy), contiguous(w), dx, g)
     return dx
 
 
@@ -200,11 +199,10 @@ def _weight(op, nd, input, weight_size, grad_output, stride, padding, dilation, 
     shape, batched = geometry.with_batch(op, "input", x.shape, nd)
     w_shape = size(op, "weight_size", weight_size)
     g = geometry.conv(op, shape, w_shape, stride, padding, dilation, groups)
-    geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
+    geometry.check_shape(op, "grad_output", dy.shape, geometry.user_shape(g.y_shape, nd, batched))
     if not g.n:
         return zeros(w_shape, x), zeros((g.k,), x) if with_bias else None
     dw = empty(w_shape, x)
     db = empty((g.k,), x) if with_bias else None
-    backends.serving(x).conv_backward_weight(argument(x, g.x_shape), argument(dy, g.y_shape),
-                                              argument(dw, g.w_shape), db, g)
+    backends.serving(x).conv_backward_weight(contiguous(x), contiguous(dy), dw, db, g)
     return dw, db

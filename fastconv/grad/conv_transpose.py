@@ -1,7 +1,7 @@
 """Gradients of transposed convolution: a convolution, and that convolution's weight gradient."""
 
 from fastconv import backends, geometry
-from fastconv.checks import empty, floating, matching, packed, size, total, user_shape, zeros
+from fastconv.checks import contiguous, empty, floating, matching, packed, size, total, zeros
 
 
 def conv_transpose1d_input(input_size, weight, grad_output, stride=1, padding=0, output_padding=0, groups=1,
@@ -213,10 +213,10 @@ def _input(op, nd, input_size, weight, grad_output, stride, padding, output_padd
     dy = matching(op, "grad_output", grad_output, w, "weight")
     shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
     g = geometry.conv_transpose(op, shape, w.shape, stride, padding, output_padding, groups, dilation)
-    geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.x_shape, nd, batched))
-    dx = empty(user_shape(g.y_shape, nd, batched), dy)
+    geometry.check_shape(op, "grad_output", dy.shape, geometry.user_shape(g.x_shape, nd, batched))
+    dx = empty(geometry.user_shape(g.y_shape, nd, batched), dy)
     if g.n:
-        backends.serving(dy).conv_forward(packed(dy, g.x_shape), packed(w, g.w_shape), None, dx.reshape(g.y_shape), g)
+        backends.serving(dy).conv_forward(contiguous(dy), contiguous(w), None, dx, g)
     return dx
 
 
@@ -226,13 +226,13 @@ def _weight(op, nd, input, weight_size, grad_output, stride, padding, output_pad
     shape, batched = geometry.with_batch(op, "input", x.shape, nd)
     w_shape = size(op, "weight_size", weight_size)
     g = geometry.conv_transpose(op, shape, w_shape, stride, padding, output_padding, groups, dilation)
-    geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.x_shape, nd, batched))
+    geometry.check_shape(op, "grad_output", dy.shape, geometry.user_shape(g.x_shape, nd, batched))
     dy = packed(dy, g.x_shape)
     if not g.n:
         return zeros(w_shape, x), dy
     dw = empty(w_shape, x)
     # In the convolution that is transposed here, input and output change places.
-    backends.serving(dy).conv_backward_weight(dy, packed(x, g.y_shape), dw.reshape(g.w_shape), None, g)
+    backends.serving(dy).conv_backward_weight(dy, contiguous(x), dw, None, g)
     return dw, dy
 
 

@@ -1,7 +1,7 @@
 """Gradients of the fully connected layer."""
 
 from fastconv import backends, geometry
-from fastconv.checks import empty, floating, matching, packed, size, total, zeros
+from fastconv.checks import contiguous, empty, floating, matching, size, total, zeros
 from fastconv.functional.linear import linear_geometry
 
 
@@ -33,7 +33,7 @@ def linear_input(input_size, weight, grad_output):
     if g is None:
         return zeros(x_shape, dy)
     dx = empty(x_shape, dy)
-    backends.serving(dy).conv_backward_input(packed(dy, g.y_shape), packed(w, g.w_shape), dx.reshape(g.x_shape), g)
+    backends.serving(dy).conv_backward_input(contiguous(dy), contiguous(w), dx, g)
     return dx
 
 
@@ -82,6 +82,5 @@ def _parameters(op, input, weight_size, grad_output, with_bias):
         return zeros(w_shape, x), total(op, "grad_output", dy, lead) if with_bias else None
     dw = empty(w_shape, x)
     db = empty(w_shape[:-1], x) if with_bias else None
-    backends.serving(x).conv_backward_weight(packed(x, g.x_shape), packed(dy, g.y_shape), dw.reshape(g.w_shape),
-                                            db.reshape((-1,)) if with_bias else None, g)
+    backends.serving(x).conv_backward_weight(contiguous(x), contiguous(dy), dw, db, g)
     return dw, db

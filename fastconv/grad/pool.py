@@ -4,7 +4,7 @@ import math
 from functools import lru_cache
 
 from fastconv import backends, geometry
-from fastconv.checks import argument, check_place, empty, floating, size, user_shape, zeros
+from fastconv.checks import check_place, contiguous, empty, floating, size, zeros
 from fastconv.checks import indices as checked_indices
 
 
@@ -158,7 +158,7 @@ def scatter_add(op, nd, input_size, indices, grad_output):
     shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
     dy_shape, _ = geometry.with_batch(op, "grad_output", dy.shape, nd)
     g = _scatter(op, shape, dy_shape)
-    geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
+    geometry.check_shape(op, "grad_output", dy.shape, geometry.user_shape(g.y_shape, nd, batched))
     # Where the kernel tells of indices beyond the map, they are only looked at when it did; that of "cuda" leaves them
     # out.
     kernel = backends.extra("max_pool_backward_checked", dy)
@@ -166,9 +166,9 @@ def scatter_add(op, nd, input_size, indices, grad_output):
     check_place(op, "indices", indices, dy, "grad_output")
     geometry.check_shape(op, "indices", indices.shape, dy.shape)
     if not math.prod(dy.shape):
-        return zeros(user_shape(g.x_shape, nd, batched), dy)
-    dx = empty(user_shape(g.x_shape, nd, batched), dy)
-    arrays = argument(dy, g.y_shape), argument(indices, g.y_shape), argument(dx, g.x_shape)
+        return zeros(geometry.user_shape(g.x_shape, nd, batched), dy)
+    dx = empty(geometry.user_shape(g.x_shape, nd, batched), dy)
+    arrays = contiguous(dy), contiguous(indices), dx
     if not kernel:
         backends.serving(dy).max_pool_backward(*arrays, g)
     elif not kernel(*arrays, g):
@@ -189,8 +189,8 @@ def _avg_pool_input(op, nd, input_size, grad_output, kernel_size, stride, paddin
     dy = floating(op, "grad_output", grad_output)
     shape, batched = geometry.with_batch(op, "input_size", size(op, "input_size", input_size), nd)
     g = geometry.pool(op, shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, divisor_override)
-    geometry.check_shape(op, "grad_output", dy.shape, user_shape(g.y_shape, nd, batched))
-    dx = empty(user_shape(g.x_shape, nd, batched), dy)
+    geometry.check_shape(op, "grad_output", dy.shape, geometry.user_shape(g.y_shape, nd, batched))
+    dx = empty(geometry.user_shape(g.x_shape, nd, batched), dy)
     if g.n:
-        backends.serving(dy).avg_pool_backward(argument(dy, g.y_shape), argument(dx, g.x_shape), g)
+        backends.serving(dy).avg_pool_backward(contiguous(dy), dx, g)
     return dx

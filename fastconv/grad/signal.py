@@ -1,7 +1,7 @@
 """Gradients of convolution and correlation of plain signals."""
 
 from fastconv import backends
-from fastconv.checks import arithmetic, copied, empty, floating, matching, packed, size
+from fastconv.checks import arithmetic, contiguous, copied, empty, floating, matching, size
 from fastconv.functional.signal import signal_geometry
 from fastconv.geometry import check_shape
 
@@ -113,7 +113,7 @@ def _input(op, nd, input_size, kernel, grad_output, mode, flip):
     if flip:
         w = arithmetic(op, "kernel", w).flip(w)
     dx = empty(shape, dy)
-    backends.serving(dy).conv_backward_input(packed(dy, g.y_shape), packed(w, g.w_shape), dx.reshape(g.x_shape), g)
+    backends.serving(dy).conv_backward_input(contiguous(dy), contiguous(w), dx, g)
     return dx
 
 
@@ -123,6 +123,6 @@ def _kernel(op, nd, input, kernel_size, grad_output, mode, flip):
     shape = size(op, "kernel_size", kernel_size)
     g = signal_geometry(op, nd, {"input": tuple(x.shape), "kernel_size": shape}, mode)
     check_shape(op, "grad_output", tuple(dy.shape), g.output[3 - nd:])
-    x, dy, dw = packed(x, g.x_shape), packed(dy, g.y_shape), empty(shape, x)
-    backends.serving(x).conv_backward_weight(x, dy, dw.reshape(g.w_shape), None, g)
+    x, dy, dw = contiguous(x), contiguous(dy), empty(shape, x)
+    backends.serving(x).conv_backward_weight(x, dy, dw, None, g)
     return copied(arithmetic(op, "input", dw).flip(dw)) if flip else dw

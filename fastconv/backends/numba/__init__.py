@@ -24,7 +24,11 @@ from fastconv.backends.numba import (
     regions,
     rows,
     slide,
+    sums,
+    whole,
     winograd,
+    winograd_taps,
+    winograd_weight,
 )
 from fastconv.backends.numba.batch_norm import (  # noqa: F401
     batch_norm_moments,
@@ -51,7 +55,7 @@ from fastconv.backends.numba.elementwise import (  # noqa: F401
 from fastconv.backends.numba.embedding import embedding, embedding_weight  # noqa: F401
 from fastconv.backends.numba.softmax import log_softmax, log_softmax_input, softmax, softmax_input  # noqa: F401
 from fastconv.backends.numba.steps import adam, momentum, rmsprop  # noqa: F401
-from fastconv.backends.plan_winograd import KERNELS
+from fastconv.backends.plan_transform import KERNELS
 
 if jit.disabled():
     raise BackendUnavailable("backend 'numba' cannot run here: NUMBA_DISABLE_JIT is set, and its tiles exist only as "
@@ -60,8 +64,8 @@ if jit.disabled():
 _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "multiply_pair": conv.multiply_pair,
             "multiply_weight": conv.multiply_weight,
             "multiply_planes": pointwise.multiply_planes, "add_planes": pointwise.add_planes,
-            "add_up": conv.add_up, "winograd_weights": winograd.transform_weights, "winograd": winograd.multiply,
-            "winograd_gradient": winograd.multiply_weight, "sum_planes": winograd.sum_planes,
+            "add_up": sums.add_up, "sum_planes": sums.sum_planes, "winograd_weights": winograd_taps.transform_weights,
+            "winograd": winograd.multiply, "winograd_gradient": winograd_weight.multiply_weight,
             "multiply_rows": rows.multiply_rows, "add_rows": rows.add_rows,
             "split": phases.split, "join": phases.join,
             "im2col": columns.im2col, "col2im": columns.col2im, "max_forward": pool.max_forward,
@@ -75,6 +79,9 @@ def _run(kernel, count, args, dtype, work, most):
 
 class _Planes(Engine):
     """With forms of its own for 1 x 1 kernels, and for windows that hardly overlap or not at all."""
+
+    def whole(self, program):
+        return whole.compiled(program, _KERNELS)
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
         if pointwise.serves(g, y):
@@ -104,7 +111,7 @@ class _Planes(Engine):
             p.do("sum_planes", g.n * g.c, (x, y), (prod(g.input),), x.size)
             p.then(lambda x, y: np.divide(y, g.divisor or prod(g.kernel), out=y))
         elif g.stride[2] > 2:
-            p.then(lambda x, y: regions.avg_forward(x, y, g))
+            p.then(lambda x, y: regions.avg_forward(x.reshape(g.x_shape), y.reshape(g.y_shape), g))
         elif joined.serves_mean(p, g):
             joined.avg_forward(p, g, x, y)
         else:
@@ -112,7 +119,7 @@ class _Planes(Engine):
 
     def plan_avg_pool_backward(self, p, g, dy, dx):
         if g.stride[2:] != (2,) or g.kernel[2:] != (2,):
-            p.then(lambda dy, dx: regions.avg_backward(dy, dx, g))
+            p.then(lambda dy, dx: regions.avg_backward(dy.reshape(g.y_shape), dx.reshape(g.x_shape), g))
         else:
             super().plan_avg_pool_backward(p, g, dy, dx)
 

@@ -401,27 +401,3 @@ def multiply_weight(begin, end, a, like):
             for j in range(0, wide, size):
                 transpose(shift(c, i * panel_width + j), panel_width, size, min(size, wide - j),
                           shift(target, j * all_rows + i), all_rows, min(size, rows - i), nothing, False)
-
-
-@range_kernel
-def add_up(begin, end, a, like):
-    """Sum `parts` arrays in order, so that the result has the same bits however the work was shared out.
-
-    A work item is a stretch of 1024 elements. 64 arrays at a time: one running sum of many would lose digits.
-    """
-    parts, out = pointer(a[0], like), pointer(a[1], like)
-    count, elements = a[2], a[3]
-    piece = stack(1024, like)
-    for item in range(begin, end):
-        first, last = item * 1024, min((item + 1) * 1024, elements)
-        for j in range(first, last):
-            out[j] = 0
-        for i in range(0, count, 64):
-            for j in range(last - first):
-                piece[j] = 0
-            for k in range(i, min(i + 64, count)):
-                source = shift(parts, k * elements + first)
-                for j in range(last - first):
-                    piece[j] += source[j]
-            for j in range(first, last):
-                out[j] += piece[j - first]

@@ -142,7 +142,17 @@ def stack(typingctx, size, like):
 
 
 @intrinsic
-def _call(typingctx, address, begin, end, args):
+def place(typingctx, pointer):
+    """The address that a pointer holds."""
+
+    def generate(context, builder, signature, args):
+        return builder.ptrtoint(args[0], ir.IntType(64))
+
+    return types.int64(pointer), generate
+
+
+@intrinsic
+def call(typingctx, address, begin, end, args):
     """Call the range kernel at `address`."""
 
     def generate(context, builder, signature, values):
@@ -158,13 +168,13 @@ def _call(typingctx, address, begin, end, args):
 
 @numba.njit(DRIVER, cache=CACHE, nogil=True)
 def _serial(address, begin, end, args):
-    _call(address, begin, end, args)
+    call(address, begin, end, args)
 
 
 @numba.njit(DRIVER, cache=CACHE, nogil=True, parallel=True)
 def _parallel(address, count, chunks, args):
     for chunk in numba.prange(chunks):
-        _call(address, chunk * count // chunks, (chunk + 1) * count // chunks, args)
+        call(address, chunk * count // chunks, (chunk + 1) * count // chunks, args)
 
 
 # One Python thread at a time drives Numba's threads; a second one that calls meanwhile works alone. Numba's
@@ -229,7 +239,8 @@ def _load(typingctx, place):
 
 
 @numba.njit(types.int64(types.int64), cache=CACHE)
-def _first(number):
+def first_element(number):
+    """Address of the first element of the array whose id is `number`."""
     return _load(number + HEAD)
 
 
@@ -241,7 +252,7 @@ def address(array):
     """
     if array is None:
         return 0
-    return _first(id(array))
+    return first_element(id(array))
 
 
 def disabled():
