@@ -125,14 +125,14 @@ def conv_call(op, nd, input_shape, weight_shape, stride, padding, dilation, grou
     return _conv_call(op, nd, tuple(input_shape), tuple(weight_shape), stride, padding, dilation, groups)
 
 
-@lru_cache(maxsize=4096, typed=True)
+@lru_cache(maxsize=4096)
 def _conv_call(op, nd, input_shape, weight_shape, *more):
     shape, batched = with_batch(op, "input", input_shape, nd)
     g = _conv(op, shape, weight_shape, *more)
     return g, user_shape(g.y_shape, nd, batched)
 
 
-@lru_cache(maxsize=4096, typed=True)
+@lru_cache(maxsize=4096)
 def _conv(op, input_shape, weight_shape, stride, padding, dilation, groups):
     nd = len(input_shape) - 2
     _check_rank(op, "weight", weight_shape, nd + 2)
@@ -172,7 +172,7 @@ def conv_transpose(op, input_shape, weight_shape, stride=1, padding=0, output_pa
                            _freeze(output_padding), _freeze(groups), _freeze(dilation))
 
 
-@lru_cache(maxsize=4096, typed=True)
+@lru_cache(maxsize=4096)
 def _conv_transpose(op, input_shape, weight_shape, stride, padding, output_padding, groups, dilation):
     nd = len(input_shape) - 2
     _check_rank(op, "weight", weight_shape, nd + 2)
@@ -222,7 +222,7 @@ def pool(op, input_shape, kernel_size, stride=None, padding=0, dilation=1, ceil_
                  bool(ceil_mode), bool(count_include_pad), _freeze(divisor_override))
 
 
-@lru_cache(maxsize=4096, typed=True)
+@lru_cache(maxsize=4096)
 def _pool(op, input_shape, kernel, stride, padding, dilation, ceil_mode, count_include_pad, divisor):
     nd = len(input_shape) - 2
     kernel = _ints(op, "kernel_size", kernel, nd, 1)
@@ -251,7 +251,7 @@ def unfold(op, input_shape, kernel_size, dilation=1, padding=0, stride=1):
     return _unfold(op, tuple(input_shape), _freeze(kernel_size), _freeze(dilation), _freeze(padding), _freeze(stride))
 
 
-@lru_cache(maxsize=4096, typed=True)
+@lru_cache(maxsize=4096)
 def _unfold(op, input_shape, kernel, dilation, padding, stride):
     nd = len(input_shape) - 2
     kernel, stride = _ints(op, "kernel_size", kernel, nd, 1), _ints(op, "stride", stride, nd, 1)

@@ -19,10 +19,10 @@ READ = """
 import json, re
 import numba
 from numba import types
-from fastconv.backends.numba import conv, isa, jit, pointwise
+from fastconv.backends.numba import across, conv, isa, jit, pointwise
 
 loops = []
-for kernel in (conv.multiply, pointwise.multiply_planes):
+for kernel in (conv.multiply, pointwise.multiply_planes, across.multiply_across, across.add_across):
     signature = types.void(types.int64, types.int64, jit.INTS, types.CPointer(types.float32))
     lines = numba.cfunc(signature, **jit.OPTIONS)(kernel.function)._library.get_asm_str().splitlines()
     labels = {line.partition(":")[0]: i for i, line in enumerate(lines) if line.startswith(".L")}

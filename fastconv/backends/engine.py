@@ -26,6 +26,10 @@ multiply_rows        source, w, bias or 0, out, scratch, col_a, col_b, phases,  
                      chunks, `plan_rows.Rows.args`, past                              strips
 add_rows             x, dy, dw, db or 0, scratch, taps, chunks,                       a chunk of groups and pieces of
                      `plan_rows.Dots.args`                                            the sum
+multiply_across      source, w, bias or 0, out, scratch, col_a, col_b, phases,        a chunk of strips of blocks of
+                     places, chunks, `plan_across.Across.args`                        planes
+add_across           x, dy, dw, db or 0, scratch, taps, places, chunks,               a chunk of pieces of the sum of
+                     `plan_across.AcrossWeight.args`                                  blocks of channels
 im2col, col2im       the input, the result, `_window`                                 a plane
 max_forward          x, y, indices or 0, taps, `_window`                              a plane
 max_backward         dy, indices, dx, outside or 0, sizes of a map of dx, of dy       a plane

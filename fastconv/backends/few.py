@@ -30,22 +30,31 @@ class FewChannels(Engine):
         self.vector_bytes, self.dots, self.slides, self.slide_dots = vector_bytes, dots, slides, slide_dots
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
-        product = plan_rows.forward(g, self._lanes(p), self._vectors(), self.slides, self.fans, self.joins)
+        product = self._rows_forward(p, g)
         if product is None or self._transform(p, plan_winograd.forward, g)[1]:
             return super().plan_conv_forward(p, g, x, w, bias, y)
         self._multiply_rows(p, x, w, bias, y, product)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
-        product = plan_rows.backward_input(g, self._lanes(p), self._vectors(), self.slides, self.fans, self.joins)
+        product = self._rows_backward_input(p, g)
         if product is None or self._transform(p, plan_winograd.backward_input, g)[1]:
             return super().plan_conv_backward_input(p, g, dy, w, dx)
         self._multiply_rows(p, dy, w, None, dx, product)
 
     def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
-        product = plan_rows.backward_weight(g, self._lanes(p), self.dots, self.slide_dots, self.joins)
+        product = self._rows_backward_weight(p, g)
         if product is None or self._transform(p, plan_winograd_weight.backward_weight, g)[1]:
             return super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
-        self._add_rows(p, x, dy, dw, db if with_bias else None, product)
+        self._add_rows(p, "add_rows", (product.taps,), x, dy, dw, db if with_bias else None, product)
+
+    def _rows_forward(self, p, g):
+        return plan_rows.forward(g, self._lanes(p), self._vectors(), self.slides, self.fans, self.joins)
+
+    def _rows_backward_input(self, p, g):
+        return plan_rows.backward_input(g, self._lanes(p), self._vectors(), self.slides, self.fans, self.joins)
+
+    def _rows_backward_weight(self, p, g):
+        return plan_rows.backward_weight(g, self._lanes(p), self.dots, self.slide_dots, self.joins)
 
     def _lanes(self, p):
         return self.vector_bytes // p.dtype.itemsize
@@ -59,12 +68,12 @@ class FewChannels(Engine):
         p.do("multiply_rows", chunks, (source, w, bias, out, space, product.col_a, product.col_b, product.phases),
              (chunks, *product.args, past(p, out)), product.work, chunks)
 
-    def _add_rows(self, p, x, dy, dw, db, product):
+    def _add_rows(self, p, kernel, tables, x, dy, dw, db, product):
         chunks, splits = min(p.most, product.items), product.splits
         space = p.space(chunks * product.space)
         results = [dw] if db is None else [dw, db]
         parts = results if splits == 1 else [p.space(splits * out.size) for out in results]
-        p.do("add_rows", chunks, (x, dy, parts[0], None if db is None else parts[1], space, product.taps),
+        p.do(kernel, chunks, (x, dy, parts[0], None if db is None else parts[1], space, *tables),
              (chunks, *product.args), product.work, chunks)
         if splits > 1:
             for part, out in zip(parts, results, strict=True):

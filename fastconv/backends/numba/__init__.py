@@ -6,9 +6,10 @@ import numba
 import numpy as np
 
 from fastconv.backends import BackendUnavailable
+from fastconv.backends.depthwise import Depthwise
 from fastconv.backends.engine import Engine
-from fastconv.backends.few import FewChannels
 from fastconv.backends.numba import (
+    across,
     axes,
     columns,
     conv,
@@ -66,6 +67,7 @@ _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "mult
             "multiply_planes": pointwise.multiply_planes, "add_planes": pointwise.add_planes,
             "add_up": sums.add_up, "sum_planes": sums.sum_planes, "winograd_weights": winograd_taps.transform_weights,
             "winograd": winograd.multiply, "winograd_gradient": winograd_weight.multiply_weight,
+            "multiply_across": across.multiply_across, "add_across": across.add_across,
             "multiply_rows": rows.multiply_rows, "add_rows": rows.add_rows,
             "split": phases.split, "join": phases.join,
             "im2col": columns.im2col, "col2im": columns.col2im, "max_forward": pool.max_forward,
@@ -124,7 +126,7 @@ class _Planes(Engine):
             super().plan_avg_pool_backward(p, g, dy, dx)
 
 
-class _Numba(_Planes, FewChannels):
+class _Numba(_Planes, Depthwise):
     """Whole planes come first."""
 
 

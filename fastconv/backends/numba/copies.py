@@ -5,7 +5,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba.jit import ask_for
-from fastconv.backends.numba.words import INT, Loop, Masked
+from fastconv.backends.numba.words import INT, Loop, Masked, Vectors
 
 
 @intrinsic
@@ -31,26 +31,41 @@ def window(typingctx, source, width, first, target, count, ahead):
 
 
 @intrinsic
-def split(typingctx, source, width, first, target, pitch, count, ahead):
-    """``target[i * pitch + j] = source[first + 2 * j + i]`` for i < 2 and j < `count`, zeros outside as of `window`."""
+def split(typingctx, source, even, odd, count, ahead):
+    """``even[i] = source[2 * i]`` and ``odd[i] = source[2 * i + 1]`` for as many as `count` elements of the source are.
+
+    The last pair of vectors overlaps the one before. What lies `ahead` elements behind the source is fetched.
+    """
 
     def generate(context, builder, signature, args):
-        source, width, first, target, pitch, count, ahead = args
-        v = Masked(context, builder, signature.args[0].dtype)
-        loop = Loop(builder, "split", count, v.lanes, [])
-        here = builder.add(first, builder.shl(loop.index, ir.Constant(INT, 1)))
-        there = builder.add(here, ir.Constant(INT, v.lanes))
-        pair = [v.load_masked(v.at(source, place), v.inside(place, width)) for place in (here, there)]
-        for place in (here, there):
-            ask_for(builder, v.at(source, builder.add(place, ahead)))
-        for i in range(2):
-            row = v.at(target, builder.mul(pitch, ir.Constant(INT, i)))
-            v.store(v.shuffle(*pair, [2 * j + i for j in range(v.lanes)]), v.at(row, loop.index))
+        source, even, odd, count, ahead = args
+        v = Vectors(context, builder, signature.args[0].dtype)
+        two = 2 * v.lanes
+
+        def pair(at):
+            place = v.at(source, at)
+            values = [v.load(v.at(place, i * v.lanes)) for i in range(2)]
+            for i in range(2):
+                ask_for(builder, v.at(v.at(place, ahead), i * v.lanes))
+            for i, target in enumerate((even, odd)):
+                v.store(v.shuffle(*values, [2 * j + i for j in range(v.lanes)]), v.at(target, builder.lshr(at, INT(1))))
+
+        room = builder.sub(count, INT(two))
+        enough = builder.icmp_signed(">=", room, INT(0))
+        with builder.if_then(enough):
+            loop = Loop(builder, "split", room, two, [])
+            pair(loop.index)
+            loop.close()
+            pair(builder.and_(room, INT(-2)))
+        # One by one what is no pair, or too little for vectors.
+        loop = Loop(builder, "single", count, 1, [], builder.select(enough, builder.and_(count, INT(-2)), INT(0)))
+        target = builder.select(builder.trunc(loop.index, ir.IntType(1)), odd, even)
+        builder.store(builder.load(v.at(source, loop.index)), v.at(target, builder.lshr(loop.index, INT(1))))
         loop.close()
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.void(source, integer, integer, source, integer, integer, integer), generate
+    return types.void(source, source, source, integer, integer), generate
 
 
 @intrinsic

@@ -1,8 +1,10 @@
 """Elements that follow each other, a vector of them at a time: sums and copies."""
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.vector import folded
 from fastconv.backends.numba.words import INT, Loop, Vectors
 
@@ -99,6 +101,34 @@ def copy(typingctx, source, out, count):
                      lambda v, i: v.store(v.load(v.at(source, i)), v.at(out, i)))
 
     return types.void(source, source, types.int64), generate
+
+
+@intrinsic
+def copy_ahead(typingctx, source, out, count, ahead):
+    """`copy`; and what lies `ahead` elements behind the source is fetched into the cache."""
+
+    def generate(context, builder, signature, args):
+        source, out, count, ahead = args
+
+        def step(v, i):
+            ask_for(builder, v.at(v.at(source, i), ahead))
+            v.store(v.load(v.at(source, i)), v.at(out, i))
+
+        return _each(context, builder, signature.args[0], count, step)
+
+    return types.void(source, source, types.int64, types.int64), generate
+
+
+@intrinsic
+def clear(typingctx, out, count):
+    """Write `count` zeros."""
+
+    def generate(context, builder, signature, args):
+        out, count = args
+        zero = ir.Constant(context.get_data_type(signature.args[0].dtype), 0.0)
+        return _each(context, builder, signature.args[0], count, lambda v, i: v.store(v.broadcast(zero), v.at(out, i)))
+
+    return types.void(out, types.int64), generate
 
 
 @intrinsic

@@ -6,7 +6,6 @@ A dilated convolution of stride 1 is one without dilation on each phase, and a s
 
 from fastconv.backends.numba import copies
 from fastconv.backends.numba.jit import helper, pointer, range_kernel, shift
-from fastconv.backends.numba.tile import lanes
 
 
 @helper
@@ -26,8 +25,6 @@ def split(begin, end, a, like):
     channels, height, width = a[2], a[3], a[4]
     down, across, top, left, rows, columns = a[5], a[6], a[7], a[8], a[9], a[10]
     plane_size, phase_size = rows * columns, channels * rows * columns
-    # Vectors may write beyond a row, as the next ones follow, but not beyond the plane: the next one may be there.
-    whole = plane_size - (columns + lanes(like) - 1) // lanes(like) * lanes(like)
     for plane in range(begin, end):
         n, c = plane // channels, plane % channels
         for i in range(down):
@@ -35,9 +32,11 @@ def split(begin, end, a, like):
             for r in range(rows):
                 h = r * down + i - top
                 line, to = shift(source, (plane * height + h) * width), shift(out, r * columns)
-                if 0 <= h < height and across == 2 and r * columns <= whole:
-                    copies.split(line, width, -left, to, phase_size, columns, 0)
-                    continue
+                paired = across == 2 and 0 <= h < height
+                if paired:
+                    # Of the phase before the first element, there may be one more in front.
+                    even, odd = shift(to, left * phase_size), shift(to, (1 - left) * phase_size + left)
+                    copies.split(line, even, odd, min(width, 2 * columns - left), 0)
                 for j in range(across):
                     first, last = _along(width, left, across, columns, j)
                     if h < 0 or h >= height:
@@ -45,8 +44,9 @@ def split(begin, end, a, like):
                     part = shift(to, j * phase_size)
                     for s in range(first):
                         part[s] = 0
-                    for s in range(first, last):
-                        part[s] = line[s * across + j - left]
+                    if not paired:
+                        for s in range(first, last):
+                            part[s] = line[s * across + j - left]
                     for s in range(last, columns):
                         part[s] = 0
 

@@ -9,49 +9,44 @@ from fastconv.backends.numba.dot import VECTORS, dots, line, total
 from fastconv.backends.numba.fan import fan_factors, fan_row
 from fastconv.backends.numba.isa import PAST_BY_TURNS
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
-from fastconv.backends.numba.lines import copy
-from fastconv.backends.numba.slide import MARGIN, slide, slide_dots
+from fastconv.backends.numba.lines import clear, copy, copy_ahead
+from fastconv.backends.numba.slide import slide, slide_dots
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import lanes
 
 
 @helper
 def _fill(source, size, before, origin, extent, step, parts, pitch, filled, channels, target):
-    """Copy the zero-padded lines of a strip into the scratch, each cut into `parts` by position modulo `step`.
+    """Copy the lines of a strip into the scratch, each cut into `parts` by position modulo `step`.
 
     `size`, `before`, `origin` and `extent` hold a value an axis: depth, height, width. The strip is `extent` slices
-    and lines from `origin` of the padded planes on.
+    and lines from `origin` of the zero-padded planes on. Zeros to the left and right of lines are there already, unless
+    there are more than two parts.
     """
     depth, height, width = size[0], size[1], size[2]
     left = before[2]
     row = parts * pitch
     # The source of the next item lies behind this one, unless there are strips.
     ahead = channels * depth * height * width
-    to = 0
+    even, odd = left % 2 * pitch + left // 2, (left + 1) % 2 * pitch + (left + 1) // 2
     for c in range(channels):
         for i in range(extent[0]):
             d = origin[0] + i - before[0]
             for j in range(extent[1]):
                 h = origin[1] + j - before[1]
-                inside = 0 <= d < depth and 0 <= h < height
-                here = width if inside else 0
-                start = shift(source, ((c * depth + d) * height + h) * width if inside else 0)
-                target_row = shift(target, to)
-                if step == 1 or parts == 1:
-                    if step == 1:
-                        window(start, here, -left, target_row, filled, ahead)
-                    else:
-                        for q in range(filled):
-                            place = q * step - left
-                            target_row[q] = start[place] if 0 <= place < here else 0
-                elif step == 2:
-                    split(start, here, -left, target_row, pitch, filled, ahead)
+                start = shift(source, ((c * depth + d) * height + h) * width)
+                if not (0 <= d < depth and 0 <= h < height):
+                    clear(target, row)
+                elif step == 1:
+                    copy_ahead(start, shift(target, left), min(width, filled - left), ahead)
+                elif step == 2 and parts == 2:
+                    split(start, shift(target, even), shift(target, odd), min(width, 2 * filled - left), ahead)
                 else:
                     for part in range(parts):
                         for q in range(filled):
                             place = q * step + part - left
-                            target_row[part * pitch + q] = start[place] if 0 <= place < here else 0
-                to += row
+                            target[part * pitch + q] = start[place] if 0 <= place < width else 0
+                target = shift(target, row)
 
 
 @helper
@@ -106,29 +101,16 @@ def _line(together, columns, steps, run, totals, a, row_a, col_a, b, row_b, col_
 
 
 @helper
-def _surrounded(first, elements, total, like):
-    """Whether a `MARGIN` lies on either side of `elements` elements, from `first` on, of an array of `total`."""
-    return min(first, total - first - elements) >= MARGIN * lanes(like)
-
-
-@helper
-def _close(left, reach, width, like):
-    """Whether taps are no further than a vector from a row of `width` elements, of which they reach `reach`."""
-    return left <= lanes(like) and reach - left <= width + lanes(like)
-
-
-@helper
-def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, rows, roomy, like):
+def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, rows, like):
     """`rows` rows of results of a kernel without gaps, from row `row` on, in stripes whose last vectors overlap.
 
     `kernel` holds the taps down and across, the stride, the most vectors, and the zeros above and to the left.
     """
     size = lanes(like)
     stride, most, top, left = kernel[2], kernel[3], kernel[4], kernel[5]
-    roomy = roomy and _close(left, out_width * stride + kernel[1], width, like)
     if out_width + (kernel[1] - 1) // stride <= size:
         slide(kernel[0], kernel[1], stride, 0, a, col_a, b, height, width, top - row * stride, left, zeros, start, c,
-              out_width, rows, 0, out_width, roomy)
+              out_width, rows, 0, out_width)
         return
     vectors = (out_width + size - 1) // size
     first = 0
@@ -138,7 +120,7 @@ def _slide(kernel, a, col_a, b, height, width, row, zeros, start, c, out_width, 
         last = (here - 1) * size if tiles > 1 else max(0, out_width - size) - q
         first += here
         slide(kernel[0], kernel[1], stride, here, a, col_a, b, height, width, top - row * stride, left - q * stride,
-              zeros, start, shift(c, q), out_width, rows, last, min(out_width, size), roomy)
+              zeros, start, shift(c, q), out_width, rows, last, min(out_width, size))
 
 
 @helper
@@ -182,9 +164,8 @@ def multiply_rows(begin, end, a, like):
         scratch = shift(space, chunk * space_size)
         buffer, totals = shift(scratch, scratch_size), shift(scratch, a[59])
         packed = -1
-        if sliding:
-            for j in range(scratch_size):
-                scratch[j] = 0
+        if joined == 0:
+            clear(scratch, scratch_size)
         for item in range(chunk * items // chunks, (chunk + 1) * items // chunks):
             strip, rest = item % (across * down), item // (across * down)
             group = rest % groups
@@ -215,11 +196,9 @@ def multiply_rows(begin, end, a, like):
                             start[0] = 0
                             if a[2] != 0:
                                 start[0] = bias[group]
-                            roomy = _surrounded(rest * size[0] * size[1] * size[2] + source_d, size[1] * size[2],
-                                                items // (across * down) * size[0] * size[1] * size[2], like)
                             _slide(shift(a, 50), shift(w, group * group_stride), col_a, shift(base, source_d),
                                    size[1], size[2], first_h, shift(scratch, lanes(like)), start[0],
-                                   shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h, roomy,
+                                   shift(out, rest * plane + (out_d + first_h) * width), width, stop - first_h,
                                    like)
                             continue
                         if fanned != 0:
@@ -291,9 +270,8 @@ def add_rows(begin, end, a, like):
         space_sums = shift(ones, ones_size)
         for j in range(ones_size):
             ones[j] = 1
-        if sliding:
-            for j in range(scratch_size):
-                scratch[j] = 0
+        if joined == 0:
+            clear(scratch, scratch_size)
         item, last = chunk * items // chunks, (chunk + 1) * items // chunks
         while item < last:
             # Some groups at a time, so that x and dy are read in the order in which they lie in memory.
@@ -326,19 +304,13 @@ def add_rows(begin, end, a, like):
                     for i in range(first_d, min(first_d + depth, out_depth)):
                         place = plane_group * filters * plane + (i * height + first_h) * width
                         source = shift(base, (i * stride_d - origin[0]) * slice_stride)
-                        map_size = size[1] * size[2]
-                        roomy = (sliding and _close(left, width + across_taps, size[2], like)
-                                 and _surrounded((plane_group * size[0] + i * stride_d) * map_size, map_size,
-                                                 images * groups * size[0] * map_size, like)
-                                 and _surrounded((plane_group * out_depth + i) * height * width, height * width,
-                                                 images * groups * plane, like))
                         for p in range(0, here, high):
                             for q in range(0, length, wide):
                                 grads = shift(dy, place + p * width + q)
                                 tall, some = min(here - p, high), min(length - q, wide)
                                 if sliding:
                                     slide_dots(down_taps, across_taps, source, size[1], size[2], top - first_h - p,
-                                               left - q, shift(scratch, lane), grads, width, tall, some, sums, roomy)
+                                               left - q, shift(scratch, lane), grads, width, tall, some, sums)
                                 else:
                                     at = ((first_h + p) * stride_h - origin[1]) * row_stride + q
                                     _dots(shift(source, at), stride_h * row_stride, grads, width, plane, tall, some,

@@ -12,16 +12,16 @@ from fastconv.backends.numba.isa import NAME, TILE_VECTORS
 from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.words import INT, Loop, Masked, choose
 
-# (taps down, taps across, stride, vectors) of what there is code for: masks are missing in the other instruction sets.
+# (taps down, taps across, stride, vectors) of what there is code for: the other instruction sets have no masks, or such
+# as take long to load with.
 SLIDES = tuple((n, n, stride, nv) for n, stride, most in ((3, 1, 4), (3, 2, 4), (5, 1, 2), (5, 2, 2), (7, 1, 2))
-               for nv in range(min(most, TILE_VECTORS) + 1)) if NAME in ("avx512", "avx2") else ()
+               for nv in range(min(most, TILE_VECTORS) + 1)) if NAME == "avx512" else ()
 SLIDE_DOTS = ((3, 3, 1, 1),) if SLIDES else ()
-MARGIN = 4  # vectors
 
 
 @intrinsic
 def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last,
-          written, roomy):
+          written):
     """Slide a kernel of NR x NS taps down a stripe of NV vectors of results, reading the plane b in place::
 
         c[p * pitch + j] = start + sum of a[col_a[r * NS + s]] * b[p * STRIDE + r - top, j * STRIDE + s - left]
@@ -49,14 +49,11 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
         At least 1.
     last, written : int64
         The last vector and its width, as of `line`.
-    roomy : bool
-        Whether what lies `MARGIN` vectors or less before or behind the plane may be read; and one before the zeros, and
-        `MARGIN` behind them.
     """
 
     def generate(context, builder, signature, args):
         nr, ns, stride, nv = args[:4]
-        a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last, written, roomy = args[4:]
+        a, col_a, b, height, width, top, left, zeros, start, c, pitch, rows, last, written = args[4:]
         v = Masked(context, builder, signature.args[4].dtype)
         mask = v.below(written)
         whole = builder.icmp_signed("==", written, ir.Constant(INT, v.lanes))
@@ -77,7 +74,7 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
 
             def operands(line):
                 """The vectors of b that meet the taps 0, 1, ... of a row, vector of results by vector of results."""
-                found = iter(v.load_all([(v.at(line, column), mask) for column, mask in reads], roomy))
+                found = iter(v.load_all([(v.at(line, column), mask) for column, mask in reads]))
                 if not vectors:
                     parts = [next(found) for _ in range(stride)]
                     if stride == 2:
@@ -116,12 +113,10 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
             sums = [loop.values[i * nv:(i + 1) * nv] for i in range(len(sums))]
             for h in range(ahead, nr):
                 index = builder.add(builder.mul(loop.index, ir.Constant(INT, stride)), ir.Constant(INT, h))
-                if stride > 1 or NAME == "avx2":
+                if stride > 1:
                     # The hardware sees too late that the next plane follows: 0.41 ms in place of 0.45 for 8 x 240
-                    # planes of 28 x 28 and 5 x 5 taps. With a stride of 1 it keeps up, unless stripes are so narrow
-                    # that it foresees nothing: 13 ms in place of 21 on Zen 3 for 8 x 96 planes of 112 x 112.
-                    later = height if stride > 1 else ir.Constant(INT, 16)
-                    following = v.at(b, builder.mul(builder.add(builder.sub(index, top), later), width))
+                    # planes of 28 x 28 and 5 x 5 taps. With a stride of 1 it keeps up.
+                    following = v.at(b, builder.mul(builder.add(builder.sub(index, top), height), width))
                     for j in range(nv * stride):
                         ask_for(builder, v.at(following, j * v.lanes))
                 sums = row(index, sums, h)
@@ -146,11 +141,11 @@ def slide(typingctx, nr, ns, stride, nv, a, col_a, b, height, width, top, left, 
 
     integers, integer = col_a, types.int64
     return types.void(integer, integer, integer, integer, a, integers, b, integer, integer, integer, integer, b,
-                      a.dtype, c, integer, integer, integer, integer, types.boolean), generate
+                      a.dtype, c, integer, integer, integer, integer), generate
 
 
 @intrinsic
-def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums, roomy):
+def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums):
     """Add to NR x NS vectors of sums over a stripe of one vector, and to one more the sums of y::
 
         sums[r * NS + s] += y[p * pitch + j] * x[p + r - top, j + s - left]     p < rows, j < count
@@ -163,7 +158,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
     nr, ns : int64
         Taps of the kernel: of one of `SLIDE_DOTS`.
     x, y, sums : pointer
-    height, width, top, left, zeros, rows, roomy
+    height, width, top, left, zeros, rows
         As of `slide`.
     pitch : int64
         Elements from a row of y to the next.
@@ -172,7 +167,7 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
     """
 
     def generate(context, builder, signature, args):
-        nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums, roomy = args
+        nr, ns, x, height, width, top, left, zeros, y, pitch, rows, count, sums = args
         v = Masked(context, builder, signature.args[2].dtype)
         mask = v.below(count)
 
@@ -184,15 +179,14 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
             def row(index):
                 at = builder.sub(index, top)
                 line = builder.select(builder.icmp_unsigned("<", at, height), v.at(x, builder.mul(at, width)), zeros)
-                return v.load_all([(v.at(line, column), here) for column, here in zip(columns, masks, strict=True)],
-                                  roomy)
+                return v.load_all([(v.at(line, column), here) for column, here in zip(columns, masks, strict=True)])
 
             lines = [value for r in range(nr - 1) for value in row(ir.Constant(INT, r))]
             loop = Loop(builder, "rows", rows, 1, [*lines, *[v.zero] * len(targets)])
             lines, found = loop.values[:len(lines)], loop.values[len(lines):]
             lines = [*lines, *row(builder.add(loop.index, ir.Constant(INT, nr - 1)))]
             place = v.at(y, builder.mul(loop.index, pitch))
-            [factor] = v.load_all([(place, mask)], roomy)
+            [factor] = v.load_all([(place, mask)])
             # Stripe by stripe, the hardware foresees no more than a line; the next planes follow these.
             ask_for(builder, v.at(place, builder.mul(rows, pitch)))
             ask_for(builder, v.at(v.at(x, builder.mul(builder.add(loop.index, height), width)), columns[-1]))
@@ -207,4 +201,4 @@ def slide_dots(typingctx, nr, ns, x, height, width, top, left, zeros, y, pitch, 
 
     integer = types.int64
     return types.void(integer, integer, x, integer, integer, integer, integer, x, y, integer, integer, integer,
-                      sums, types.boolean), generate
+                      sums), generate

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.isa import UNROLLED, VECTOR_BYTES
+from fastconv.backends.numba.isa import NAME, UNROLLED, VECTOR_BYTES
 from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.words import INT, LANE, Loop, Vectors
 
@@ -111,6 +111,36 @@ def ask_for_lines(typingctx, place, pitch, write):
     return types.void(place, types.int64, write), generate
 
 
+def flipped(v, lines, rounds=None):
+    """Code that transposes LANES vectors; round s, if it is below `rounds`, exchanges bit s of lane and line."""
+    every, s = range(v.lanes), 1
+    while s < (rounds or v.lanes):
+        exchanged = list(lines)
+        for i in every:
+            if not i & s:
+                low = [j if not j & s else v.lanes + j - s for j in every]
+                high = [j + s if not j & s else v.lanes + j for j in every]
+                exchanged[i] = v.shuffle(lines[i], lines[i + s], low)
+                exchanged[i + s] = v.shuffle(lines[i], lines[i + s], high)
+        lines = exchanged
+        s *= 2
+    return lines
+
+
+def flipped_block(v, source, lds):
+    """Code that loads LANES lines of LANES elements, `lds` apart, and transposes them.
+
+    With AVX2 the last round is one of loads of half vectors: instructions that move data between halves take up to 8
+    cycles on the first processors that have them.
+    """
+    places = [v.at(source, v.builder.mul(lds, INT(i))) for i in range(v.lanes)]
+    if NAME != "avx2":
+        return flipped(v, [v.load(place) for place in places])
+    half = v.lanes // 2
+    lines = [v.load_halves(v.at(places[i], j), v.at(places[i + half], j)) for j in (0, half) for i in range(half)]
+    return flipped(v, lines, half)
+
+
 @intrinsic
 def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift, past):
     """Transpose one block of at most LANES x LANES elements through registers.
@@ -144,21 +174,6 @@ def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift, 
 
         def whole(count):
             return builder.icmp_signed("==", count, ir.Constant(INT, v.lanes))
-
-        def flip(lines):
-            # log2(LANES) rounds; round s exchanges lane bit s with line bit s.
-            s = 1
-            while s < v.lanes:
-                flipped = list(lines)
-                for i in every:
-                    if not i & s:
-                        low = [j if not j & s else v.lanes + j - s for j in every]
-                        high = [j + s if not j & s else v.lanes + j for j in every]
-                        flipped[i] = v.shuffle(lines[i], lines[i + s], low)
-                        flipped[i + s] = v.shuffle(lines[i], lines[i + s], high)
-                lines = flipped
-                s *= 2
-            return lines
 
         none = ir.Constant(builder.ptrtoint(shift, INT).type, 0)
         shifted = builder.icmp_unsigned("!=", builder.ptrtoint(shift, INT), none)
@@ -195,7 +210,7 @@ def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift, 
         full = builder.and_(builder.and_(whole(rows), whole(columns)), whole(width))
         with builder.if_else(full) as (then, otherwise):
             with then:
-                store_whole(flip([v.load(v.at(source, builder.mul(lds, ir.Constant(INT, i)))) for i in every]))
+                store_whole(flipped_block(v, source, lds))
             with otherwise:
                 mask = below(columns)
                 nothing = ir.Constant(flags, [False] * v.lanes)
@@ -206,7 +221,7 @@ def transpose(typingctx, source, lds, rows, columns, target, ldt, width, shift, 
                     place = builder.bitcast(v.at(source, builder.mul(lds, ir.Constant(INT, i))), vector_pointer)
                     here = builder.select(builder.icmp_signed("<", ir.Constant(INT, i), rows), mask, nothing)
                     lines.append(builder.call(function, [place, alignment, here, v.zero]))
-                store_part(flip(lines))
+                store_part(flipped(v, lines))
         return context.get_dummy_value()
 
     integer = types.int64

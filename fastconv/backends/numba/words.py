@@ -5,7 +5,7 @@ from functools import reduce
 from llvmlite import ir
 from numba.core import cgutils
 
-from fastconv.backends.numba.isa import NAME, PAST, VECTOR_BYTES
+from fastconv.backends.numba.isa import PAST, VECTOR_BYTES
 
 INT = ir.IntType(64)
 LANE = ir.IntType(32)
@@ -87,6 +87,12 @@ class Vectors:
     def load(self, base):
         return self.builder.load(self.builder.bitcast(base, self.type.as_pointer()), align=self.size)
 
+    def load_halves(self, low, high):
+        """A vector of which one half lies at `low`, the other at `high`."""
+        half = ir.VectorType(self.element, self.lanes // 2).as_pointer()
+        halves = [self.builder.load(self.builder.bitcast(base, half), align=self.size) for base in (low, high)]
+        return self.shuffle(*halves, range(self.lanes))
+
     def store(self, value, base):
         self.builder.store(value, self.builder.bitcast(base, self.type.as_pointer()), align=self.size)
 
@@ -150,20 +156,9 @@ class Masked(Vectors):
                                   [pointer, LANE, self.flags, self.type])
         return self.builder.call(function, [self.builder.bitcast(base, pointer), self.alignment, mask, self.zero])
 
-    def load_all(self, places, roomy):
-        """The vectors at each (address, mask or None) of `places`; if `roomy`, what their masks leave out may be read.
-
-        AMD's processors without AVX-512 take long to load under a mask what is not in the first-level cache: 2.7 ms in
-        place of 5.8 on Zen 3, for 3 x 3 taps that slide down 8 x 144 planes of 56 x 56.
-        """
-        def masked():
-            return [self.load(base) if mask is None else self.load_masked(base, mask) for base, mask in places]
-
-        def whole():
-            return [value if mask is None else self.builder.select(mask, value, self.zero)
-                    for value, (_, mask) in zip([self.load(base) for base, _ in places], places, strict=True)]
-
-        return either(self.builder, roomy, whole, masked) if NAME == "avx2" else masked()
+    def load_all(self, places):
+        """The vectors at each (address, mask or None) of `places`."""
+        return [self.load(base) if mask is None else self.load_masked(base, mask) for base, mask in places]
 
     def store_masked(self, value, base, mask):
         pointer = self.type.as_pointer()
@@ -198,18 +193,4 @@ def revised(builder, condition, values, revise):
     for phi, value, other in zip(result, values, others, strict=True):
         phi.add_incoming(value, before)
         phi.add_incoming(other, after)
-    return result
-
-
-def either(builder, condition, generate, otherwise):
-    """The values of the code that `generate` makes where `condition` holds at run time, or else of `otherwise`."""
-    with builder.if_else(condition) as (then, other):
-        with then:
-            values, here = generate(), builder.block
-        with other:
-            others, there = otherwise(), builder.block
-    result = [builder.phi(value.type) for value in values]
-    for phi, value, other in zip(result, values, others, strict=True):
-        phi.add_incoming(value, here)
-        phi.add_incoming(other, there)
     return result

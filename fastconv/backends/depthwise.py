@@ -1,0 +1,37 @@
+"""The engine with a form of its own for depthwise convolutions, which `fastconv.backends.plan_across` plans."""
+
+from fastconv.backends import plan_across
+from fastconv.backends.few import FewChannels
+
+
+class Depthwise(FewChannels):
+    """Adds the range kernels ``multiply_across`` and ``add_across``, whose work items are chunks."""
+
+    def plan_conv_forward(self, p, g, x, w, bias, y):
+        form = plan_across.forward(g, self._lanes(p))
+        if form is None or self._slides(self._rows_forward(p, g)):
+            return super().plan_conv_forward(p, g, x, w, bias, y)
+        self._multiply_across(p, form, x, w, bias, y)
+
+    def plan_conv_backward_input(self, p, g, dy, w, dx):
+        form = plan_across.backward_input(g, self._lanes(p))
+        if form is None or self._slides(self._rows_backward_input(p, g)):
+            return super().plan_conv_backward_input(p, g, dy, w, dx)
+        self._multiply_across(p, form, dy, w, None, dx)
+
+    def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
+        form = plan_across.backward_weight(g, self._lanes(p))
+        if form is None or self._slides(self._rows_backward_weight(p, g)):
+            return super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
+        self._add_rows(p, "add_across", (form.taps, form.places), x, dy, dw, db if with_bias else None, form)
+
+    @staticmethod
+    def _slides(product):
+        """Whether there is a kernel that slides down planes where they lie, which turns nothing."""
+        return product is not None and product.slides
+
+    def _multiply_across(self, p, form, source, w, bias, out):
+        chunks = min(p.most, form.items)
+        space = p.space(chunks * form.space)
+        p.do("multiply_across", chunks, (source, w, bias, out, space, form.col_a, form.col_b, form.phases, form.places),
+             (chunks, *form.args), form.work, chunks)
