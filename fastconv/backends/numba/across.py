@@ -1,165 +1,13 @@
 """Depthwise convolutions with a plane in each lane: `fastconv.backends.plan_across` says how, and in what strips."""
 
-from numba import types
-from numba.extending import intrinsic
-
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import clear
-from fastconv.backends.numba.tile import ask_for_lines, flipped_block, lanes
-from fastconv.backends.numba.words import INT, Loop, Vectors, choose
+from fastconv.backends.numba.planes import MOST, TOGETHER, plane_dots, plane_sums, plane_total, turn, turn_to
+from fastconv.backends.numba.tile import ask_for_lines, lanes
 from fastconv.backends.plan_across import RUNS
+from fastconv.backends.plan_rows import RUN
 
-# Positions side by side whose sums stay in registers, beside the weights of a run of taps. Of the weight gradient: runs
-# of taps whose sums do, beside the gradients of as many positions.
-MOST, TOGETHER, UNROLLED = 8, 3, 4
-ENTRY = len(RUNS) + 1
-RUN = 128  # positions of a running sum
-
-
-@intrinsic
-def _turn(typingctx, source, pitch, target, target_pitch):
-    """Turn a block: ``target[i * target_pitch + j] = source[j * pitch + i]`` for i and j below LANES."""
-
-    def generate(context, builder, signature, args):
-        source, pitch, target, target_pitch = args
-        v = Vectors(context, builder, signature.args[0].dtype)
-        for i, line in enumerate(flipped_block(v, source, pitch)):
-            v.store(line, v.at(target, builder.mul(target_pitch, INT(i))))
-        return context.get_dummy_value()
-
-    return types.void(source, types.int64, target, types.int64), generate
-
-
-@intrinsic
-def _turn_to(typingctx, source, pitch, target, places):
-    """Turn a block: ``target[places[i] + j] = source[j * pitch + i]`` for i and j below LANES."""
-
-    def generate(context, builder, signature, args):
-        source, pitch, target, places = args
-        v = Vectors(context, builder, signature.args[0].dtype)
-        for i, line in enumerate(flipped_block(v, source, pitch)):
-            v.store(line, v.at(target, builder.load(v.at(places, i))))
-        return context.get_dummy_value()
-
-    return types.void(source, types.int64, target, places), generate
-
-
-@intrinsic
-def _sums(typingctx, wide, runs, weights, offsets, start, x, x_row, out, out_row, out_step, rows, blocks):
-    """Rows of blocks of WIDE positions, each a vector::
-
-        out[p * out_row + j * out_step] = start + sum over t of weights[t] * x[offsets[t] + p * x_row + j]
-
-    where weights, start, and x and out by j count in vectors. Taps come in runs whose offsets follow each other: `runs`
-    holds how many there are of `RUNS` taps each. An element of x is loaded once for all the taps of a run, which takes
-    half of the loads: 1.4 ms in place of 1.7 on Zen 1 for 8 x 240 planes of 28 x 28 and 5 x 5 taps of stride 2.
-
-    Parameters
-    ----------
-    wide : int64
-        From 1 to `MOST`.
-    runs, offsets : pointer to int64
-    weights, start, x, out : pointer
-    x_row, out_row, out_step : int64
-        Elements from one to the next.
-    rows, blocks : int64
-    """
-
-    def generate(context, builder, signature, args):
-        wide, runs, weights, offsets, start, x, x_row, out, out_row, out_step, rows, blocks = args
-        v = Vectors(context, builder, signature.args[2].dtype)
-        first, stops, stop = v.load(start), [], INT(0)
-        for i, length in enumerate(RUNS):
-            stop = builder.add(stop, builder.mul(builder.load(v.at(runs, i)), INT(length)))
-            stops.append(stop)
-
-        def block(wide):
-            by_row = Loop(builder, "rows", rows, 1, [x, out])
-            by_block = Loop(builder, "blocks", blocks, 1, by_row.values)
-            source, target = by_block.values
-            totals, begun = [first] * wide, INT(0)
-            for length, stop in zip(RUNS, stops, strict=True):
-                by_tap = Loop(builder, "taps", stop, length, totals, begun)
-                totals, begun = list(by_tap.values), stop
-                place = v.at(source, builder.load(v.at(offsets, by_tap.index)))
-                weight = v.at(weights, builder.mul(by_tap.index, INT(v.lanes)))
-                factors = [v.load(v.at(weight, s * v.lanes)) for s in range(length)]
-                for i in range(wide + length - 1):
-                    operand = v.load(v.at(place, i * v.lanes))
-                    for s in range(max(0, i - wide + 1), min(length, i + 1)):
-                        totals[i - s] = v.fma(factors[s], operand, totals[i - s])
-                totals = by_tap.close(totals)
-            for total in totals:
-                v.store(total, target)
-                target = v.at(target, out_step)
-            by_block.close([v.at(source, wide * v.lanes), target])
-            by_row.close([v.at(value, step) for value, step in zip(by_row.values, (x_row, out_row), strict=True)])
-
-        choose(builder, (wide,), [(n,) for n in range(MOST, 0, -1)], block)
-        return context.get_dummy_value()
-
-    integer = types.int64
-    return types.void(integer, runs, weights, offsets, start, x, integer, out, integer, integer, integer,
-                      integer), generate
-
-
-@intrinsic
-def _dots(typingctx, length, count, x, offsets, x_row, y, y_row, rows, columns, sums):
-    """Add to `count` runs of LENGTH vectors of sums, of taps whose offsets follow each other::
-
-        sums[t] += sum over p < `rows`, j < `columns` of y[p * y_row + j] * x[offsets[t] + p * x_row + j]
-
-    where sums, and x and y by j, count in vectors. The sums start at 0. There are 1 to `TOGETHER` runs.
-    """
-
-    def generate(context, builder, signature, args):
-        length, count, x, offsets, x_row, y, y_row, rows, columns, sums = args
-        v = Vectors(context, builder, signature.args[2].dtype)
-        whole = builder.and_(columns, INT(-UNROLLED))
-
-        def block(length, count):
-            starts = [v.at(x, builder.load(v.at(offsets, length * run))) for run in range(count)]
-            by_row = Loop(builder, "rows", rows, 1, [y, *starts, *[v.zero] * (length * count)])
-            grads, starts, found = by_row.values[0], by_row.values[1:count + 1], by_row.values[count + 1:]
-            # An element of x is loaded once for the taps of a run.
-            for stop, wide, begun in ((whole, UNROLLED, INT(0)), (columns, 1, whole)):
-                along = Loop(builder, "along", stop, wide, found, begun)
-                found, at = list(along.values), builder.mul(along.index, INT(v.lanes))
-                factors = [v.load(v.at(v.at(grads, at), j * v.lanes)) for j in range(wide)]
-                for run, start in enumerate(starts):
-                    place = v.at(start, at)
-                    for i in range(wide + length - 1):
-                        operand = v.load(v.at(place, i * v.lanes))
-                        for s in range(max(0, i - wide + 1), min(length, i + 1)):
-                            t = run * length + s
-                            found[t] = v.fma(factors[i - s], operand, found[t])
-                found = along.close(found)
-            following = [v.at(grads, y_row), *(v.at(start, x_row) for start in starts)]
-            found = by_row.close([*following, *found])[count + 1:]
-            for t, total in enumerate(found):
-                place = v.at(sums, t * v.lanes)
-                v.store(builder.fadd(v.load(place), total), place)
-
-        choose(builder, (length, count), [(n, m) for n in RUNS for m in range(TOGETHER, 0, -1)], block)
-        return context.get_dummy_value()
-
-    integer = types.int64
-    return types.void(integer, integer, x, offsets, integer, y, integer, integer, integer, sums), generate
-
-
-@intrinsic
-def _total(typingctx, y, count, sums):
-    """Add `count` vectors of y to one of `sums`; their sum starts at 0."""
-
-    def generate(context, builder, signature, args):
-        y, count, sums = args
-        v = Vectors(context, builder, signature.args[0].dtype)
-        loop = Loop(builder, "vectors", builder.mul(count, INT(v.lanes)), v.lanes, [v.zero])
-        (total,) = loop.close([builder.fadd(loop.values[0], v.load(v.at(y, loop.index)))])
-        v.store(builder.fadd(v.load(sums), total), sums)
-        return context.get_dummy_value()
-
-    return types.void(y, types.int64, sums), generate
+ENTRY = len(RUNS) + 1  # numbers of a triple of phases
 
 
 @helper
@@ -194,7 +42,7 @@ def _fill(source, plane, size, before, origin, slices, lines, slice_, row, whole
             # The hardware foresees nothing of so many short streams: 1.3 ms in place of 1.8 on Zen 1 for 8 x 512 planes
             # of 14 x 14.
             ask_for_lines(shift(start, k + ahead), plane, 0)
-            _turn_to(shift(start, k), plane, into, shift(places, k))
+            turn_to(shift(start, k), plane, into, shift(places, k))
 
 
 @helper
@@ -209,7 +57,7 @@ def _turned_in(source, count, plane, target, ahead, like):
     for next_ in range(0, count, lane):
         k = min(next_, count - lane)
         ask_for_lines(shift(source, k + ahead), plane, 0)
-        _turn(shift(source, k), plane, shift(target, k * lane), lane)
+        turn(shift(source, k), plane, shift(target, k * lane), lane)
 
 
 @helper
@@ -224,7 +72,7 @@ def _turned(source, count, target, plane, ahead, like):
     for next_ in range(0, count, lane):
         k = min(next_, count - lane)
         ask_for_lines(shift(target, k + ahead), plane, 1)
-        _turn(shift(source, k * lane), lane, shift(target, k), plane)
+        turn(shift(source, k * lane), lane, shift(target, k), plane)
 
 
 @helper
@@ -234,7 +82,7 @@ def _line(runs, weights, offsets, start, x, x_row, y, y_row, y_step, rows, count
     while left > 0:
         wide = (count + left - 1) // left
         blocks = count - left * (wide - 1)
-        _sums(wide, runs, weights, offsets, start, x, x_row, y, y_row, y_step, rows, blocks)
+        plane_sums(wide, runs, weights, offsets, start, x, x_row, y, y_row, y_step, rows, blocks)
         x, y = shift(x, blocks * wide * lanes(like)), shift(y, blocks * wide * y_step)
         count -= blocks * wide
         left -= blocks
@@ -407,12 +255,12 @@ def add_across(begin, end, a, like):
                                 left = runs[n]
                                 while left > 0:
                                     some_runs = min(left, TOGETHER)
-                                    _dots(RUNS[n], some_runs, source, shift(taps, t), stride_h * row, y, width * lane,
-                                          tall, some, shift(sums, t * lane))
+                                    plane_dots(RUNS[n], some_runs, source, shift(taps, t), stride_h * row, y,
+                                               width * lane, tall, some, shift(sums, t * lane))
                                     left -= some_runs
                                     t += some_runs * RUNS[n]
                             for r in range(tall if a[3] != 0 else 0):
-                                _total(shift(y, r * width * lane), some, shift(sums, count * lane))
+                                plane_total(shift(y, r * width * lane), some, shift(sums, count * lane))
             for j in range(lane):
                 channel = part * channels + first + j
                 for t in range(count):
