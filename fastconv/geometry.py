@@ -354,7 +354,7 @@ def sizes(op, name, value, nd, minimum=0):
 
 
 class _NotAnInt:
-    """Stands for an argument that is no int, in the key of a cache, to which True and 1.0 in a tuple would be 1."""
+    """Stands for an argument that is no int, in the key of a cache, to which True and 1.0 would be 1."""
 
     def __init__(self, value):
         self.text = repr(value)

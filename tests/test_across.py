@@ -20,7 +20,8 @@ def depthwise(n, c, size, kernel, stride=1, padding=0, dilation=1):
 
 
 # Planes of as many images and channels as there are lanes, of more, and of no whole blocks; rows shorter than a vector
-# and longer; kernels with runs of all lengths; strides with phases that meet no tap; padding beyond the kernel and more
+# and longer; kernels with runs of all lengths; strides with phases that meet no tap, and elements
+# that no tap meets; padding beyond the kernel and more
 # on one side; windows that leave out the last elements; one to three dimensions.
 CASES = {
     "lanes": depthwise(1, LANES, (6, 6), (3, 3), padding=1),
@@ -38,6 +39,11 @@ CASES = {
     "strided_five": depthwise(1, LANES + 3, (14, 14), (5, 5), 2, 2),
     "gaps": depthwise(1, LANES, (13, 11), (2, 2), 3),
     "left_out": depthwise(1, LANES, (10, 12), (3, 3), (2, 3)),
+    "gaps_in_padding": depthwise(2, LANES, (13, 11), (2, 2), 3, 1),
+    "wide_gaps_in_padding": depthwise(2, LANES + 1, (20, 21), (3, 3), 5, 1),
+    "single_taps": depthwise(2, LANES, (9, 10), (1, 1), 2),
+    "gaps_in_volume": depthwise(2, LANES, (5, 6, 7), (2, 2, 2), 3, 1),
+    "single_taps_of_volume": depthwise(1, LANES, (5, 6, 7), (1, 1, 1), 2),
     "dilated": depthwise(2, LANES, (9, 17), (3, 3), 1, 2, 2),
     "padded": depthwise(1, LANES, (3, 4), (3, 3), 1, 5),
     "line": depthwise(2, LANES, (50,), (9,), 1, 4),
@@ -126,3 +132,32 @@ def test_the_others_are_left_to_other_forms(shape):
     g = depthwise(shape[0], shape[1], shape[2:], (3, 3), 1, 1)
     form = plan_across.forward(g, LANES)
     assert form is None
+
+
+@pytest.mark.parametrize("scratch", [1, 300, plan_across.SCRATCH])
+def test_plans_stay_within_their_scratch(scratch, monkeypatch):
+    """Where elements are turned to is in their own line, and no tap is looked for beyond the scratch."""
+    monkeypatch.setattr(plan_across, "SCRATCH", scratch)
+    rng, found = np.random.default_rng(5), 0
+    for _ in range(400):
+        nd = int(rng.integers(1, 4))
+        size, kernel, stride, padding, dilation = (tuple(map(int, rng.integers(low, high, nd))) for low, high in (
+            (1, 14), (1, 5), (1, 6), (0, 5), (1, 4)))
+        if any(i + 2 * p < d * (k - 1) + 1 for i, k, p, d in zip(size, kernel, padding, dilation, strict=True)):
+            continue
+        g = depthwise(2, LANES + int(rng.integers(0, 3)), size, kernel, stride, padding, dilation)
+        for planner, source, axes in ((plan_across.forward, g.input, plan_across.forward_axes(g)),
+                                      (plan_across.backward_input, g.output, plan_across.backward_axes(g))):
+            form = planner.__wrapped__(g, LANES)
+            depth, rows, across, down, slices, lines, slice_, row = form.args[-8:]
+            assert form.args[2] == slices * slice_ == slices * lines * row
+            places = form.places.array.reshape(-1, source[2])
+            assert len(places) == min(lines, source[1])
+            assert (places // row == np.arange(len(places))[:, None]).all()
+            assert (places % LANES == 0).all()
+            last = ((depth - 1) * axes[0].stride * slice_ + (rows - 1) * axes[1].stride * row
+                    + (axes[2].count - 1) * LANES)
+            assert 0 <= min(form.col_b.array, default=0) <= max(form.col_b.array, default=0) + last < form.args[2]
+            assert across * depth >= axes[0].count and down * rows >= axes[1].count
+            found += 1
+    assert found > 200

@@ -9,7 +9,7 @@ A work item is a block of planes and a strip of positions. The source is turned 
 zeros, where the columns that are equal modulo the stride lie next to each other; results are turned back from another.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -40,7 +40,7 @@ class Across:
     work: int           # nanoseconds that it takes one thread, roughly
     col_a: Table        # offsets of the taps in w, phase after phase
     col_b: Table        # and in the scratch
-    phases: Table       # (first, count) of each phase of each axis, the first step of each triple
+    phases: Table       # (first, count) of each phase of each axis; of each triple its first tap and its runs
     places: Table       # of the elements of a slice, from its first line in a strip on, in the scratch
     args: tuple
 
@@ -62,13 +62,26 @@ def _serves(g, planes, lanes):
     return g.groups == g.c == g.k and planes >= lanes and prod(g.kernel) <= RUN
 
 
-def _places(axes, strips, lanes, dump):
-    """Where the elements of the lines of a strip go, between zeros; to `dump` those that nobody reads."""
+def _strips(axes, blocks, lanes):
+    """The strips, whose strides count in positions, a vector each; None where a row is too long for a scratch.
+
+    A line of the scratch ends with a place for the elements that no tap meets, between windows or beyond the last one.
+    """
+    strips = strips_of(axes, lanes, blocks, 1, True, scratch=SCRATCH)
+    row = strips.strides[2] + 1
+    strips = replace(strips, strides=(strips.slices * strips.lines * row, strips.lines * row, row))
+    return None if strips.elements(lanes) > LARGEST else strips
+
+
+def _places(axes, strips, lanes):
+    """Where the elements of a slice go, from its first line in a strip on."""
     _, h, w = axes
-    lines, columns = np.arange(min(strips.lines, h.size))[:, None], np.arange(w.size) + w.before
-    places = lines * strips.strides[2] + columns % w.stride * strips.pitch + columns // w.stride
-    read = (columns % w.stride < strips.parts) & (columns // w.stride < strips.filled)
-    return table((np.where(read, places * lanes, dump)).ravel().tolist())
+    row, columns = strips.strides[2], np.arange(w.size) + w.before
+    part, column = columns % w.stride, columns // w.stride
+    met = (part < strips.parts) & (column < strips.filled)
+    places = np.where(met, part * strips.pitch + column, row - 1)
+    lines = np.arange(min(strips.lines, h.size))[:, None] * row
+    return table(((lines + places) * lanes).ravel().tolist())
 
 
 def _runs(found, lanes):
@@ -90,9 +103,8 @@ def _product(g, axes, size, lanes):
     blocks = images * -(-planes // images // lanes)
     if not _serves(g, planes, lanes):
         return None
-    strips = strips_of(axes, lanes, blocks, 1, True, scratch=SCRATCH)
-    elements = strips.elements(lanes)
-    if elements > LARGEST:
+    strips = _strips(axes, blocks, lanes)
+    if strips is None:
         return None
     col_a, col_b, runs = [], [], []
     for phases in product(d.phases, h.phases, w.phases):
@@ -104,8 +116,7 @@ def _product(g, axes, size, lanes):
         col_b += [offset for offset, _ in ordered]
         col_a += [tap for _, tap in ordered]
     phases = [value for axis in axes for first, count, _ in axis.phases for value in (first, count)] + runs
-    # Behind the scratch there is room for what nobody reads.
-    scratch, taps = elements + lanes, len(col_a)
+    scratch, taps = strips.elements(lanes), len(col_a)
     results = strips.depth * d.step * strips.rows * h.step * size[2] * lanes
     items = blocks * strips.count
     space = up(scratch + (taps + 1) * lanes + results, 16)
@@ -114,7 +125,7 @@ def _product(g, axes, size, lanes):
             *(len(axis.phases) for axis in axes), *size, strips.depth, strips.rows, strips.across, strips.down,
             strips.slices, strips.lines, strips.strides[1] * lanes, strips.strides[2] * lanes)
     return Across(items, space, work_of(g), table(col_a), table(col_b), table(phases),
-                  _places(axes, strips, lanes, elements), args)
+                  _places(axes, strips, lanes), args)
 
 
 @lru_cache(maxsize=512)
@@ -136,9 +147,8 @@ def backward_weight(g, lanes):
     if not _serves(g, g.c, lanes):
         return None
     blocks = -(-g.c // lanes)
-    strips = strips_of(axes, lanes, g.n * blocks, 1, True, scratch=SCRATCH)
-    elements = strips.elements(lanes)
-    if elements > LARGEST:
+    strips = _strips(axes, g.n * blocks, lanes)
+    if strips is None:
         return None
     taps = [shift_of([r * step for r, step in zip(tap, g.dilation, strict=True)], axes, strips) * lanes
             for tap in product(*map(range, g.kernel))]
@@ -146,7 +156,7 @@ def backward_weight(g, lanes):
     units = g.n * strips.count
     splits = max(1, min(units, -(-ITEMS // blocks), g.n * prod(g.output) // PIECE))
     grads = strips.depth * strips.rows * g.output[2] * lanes
-    scratch = elements + lanes
+    scratch = strips.elements(lanes)
     space = up(scratch + grads + (len(taps) + 1) * lanes, 16)
     items = splits * blocks
     args = (items, space, scratch, grads, g.n, g.c, len(taps), splits, *(axis.size for axis in axes),
@@ -154,4 +164,4 @@ def backward_weight(g, lanes):
             strips.across, strips.down, strips.slices, strips.lines, strips.strides[1] * lanes,
             strips.strides[2] * lanes, *runs)
     taps = [value for one in zip(*ordered, strict=True) for value in one]
-    return AcrossWeight(items, splits, space, work_of(g), table(taps), _places(axes, strips, lanes, elements), args)
+    return AcrossWeight(items, splits, space, work_of(g), table(taps), _places(axes, strips, lanes), args)

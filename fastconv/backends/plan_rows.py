@@ -8,7 +8,7 @@ return None where the other one is estimated to be faster: an estimate from the 
 
 A work item copies what it needs of the source into a scratch of its thread, zero-padded, where the columns that are
 equal modulo the stride lie next to each other: a strided convolution then reads neighbors, as every other one does.
-The usual depthwise kernels need no such copy: they slide down the planes where they lie.
+The usual depthwise kernels need no such copy where an engine has code that slides down the planes where they lie.
 
 Where rows do not fill their vectors, the scratch may hold a copy for each tap of a row, which has the columns that this
 tap meets and no others: then all rows of results are one, and its vectors are whole but for the last.

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.isa import NAME, UNROLLED, VECTOR_BYTES
+from fastconv.backends.numba.isa import UNROLLED, VECTOR_BYTES
 from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.words import INT, LANE, Loop, Vectors
 
@@ -111,10 +111,10 @@ def ask_for_lines(typingctx, place, pitch, write):
     return types.void(place, types.int64, write), generate
 
 
-def flipped(v, lines, rounds=None):
-    """Code that transposes LANES vectors; round s, if it is below `rounds`, exchanges bit s of lane and line."""
+def flipped(v, lines):
+    """Code that transposes LANES vectors, in rounds of which number s exchanges bit s of lane and line."""
     every, s = range(v.lanes), 1
-    while s < (rounds or v.lanes):
+    while s < v.lanes:
         exchanged = list(lines)
         for i in every:
             if not i & s:
@@ -128,17 +128,8 @@ def flipped(v, lines, rounds=None):
 
 
 def flipped_block(v, source, lds):
-    """Code that loads LANES lines of LANES elements, `lds` apart, and transposes them.
-
-    With AVX2 the last round is one of loads of half vectors: instructions that move data between halves take up to 8
-    cycles on the first processors that have them.
-    """
-    places = [v.at(source, v.builder.mul(lds, INT(i))) for i in range(v.lanes)]
-    if NAME != "avx2":
-        return flipped(v, [v.load(place) for place in places])
-    half = v.lanes // 2
-    lines = [v.load_halves(v.at(places[i], j), v.at(places[i + half], j)) for j in (0, half) for i in range(half)]
-    return flipped(v, lines, half)
+    """Code that loads LANES lines of LANES elements, `lds` apart, and transposes them."""
+    return flipped(v, [v.load(v.at(source, v.builder.mul(lds, INT(i)))) for i in range(v.lanes)])
 
 
 @intrinsic

@@ -87,12 +87,6 @@ class Vectors:
     def load(self, base):
         return self.builder.load(self.builder.bitcast(base, self.type.as_pointer()), align=self.size)
 
-    def load_halves(self, low, high):
-        """A vector of which one half lies at `low`, the other at `high`."""
-        half = ir.VectorType(self.element, self.lanes // 2).as_pointer()
-        halves = [self.builder.load(self.builder.bitcast(base, half), align=self.size) for base in (low, high)]
-        return self.shuffle(*halves, range(self.lanes))
-
     def store(self, value, base):
         self.builder.store(value, self.builder.bitcast(base, self.type.as_pointer()), align=self.size)
 
