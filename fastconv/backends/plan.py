@@ -320,7 +320,10 @@ def backward_input(g, width, pairs=False):
     # Cut products store with a stride, which takes the gain of a small cut away.
     if _offsets(clipped) * g.k // g.groups <= MOST and _cycles(g, axes) > 1.3 * _cycles(g, clipped):
         axes = clipped
-    pairs = pairs and g.stride[2] == 2 and len(axes[2]) == 2 and all(found for _, _, found in axes[2])
+    # Two whole phases are woven, not two pieces of cut ones.
+    whole = [(first, len(range(first, g.input[2], 2))) for first in (0, 1)]
+    pairs = (pairs and g.stride[2] == 2 and [(first, count) for first, count, _ in axes[2]] == whole
+             and all(found for _, _, found in axes[2]))
     if pairs:
         (first, count, taps_of_first), (second, _, taps_of_second) = axes[2]
         axes = [*axes[:2], [(first, count, taps_of_first), (second, count, taps_of_second)]]
