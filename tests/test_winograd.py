@@ -17,6 +17,8 @@ VOLUMES = {
     "deep_groups": ((2, 64, 4, 7, 7), (64, 32, 5, 3, 3), 1, 2, 1, 2, 1, (True, True, True)),
     "padded_beyond_taps": ((2, 32, 2, 16, 16), (32, 32, 2, 3, 3), 1, 3, 1, 1, 1, (True, True, True)),
     "weights_transformed_in_parts": ((1, 512, 3, 6, 6), (512, 512, 3, 3, 3), 1, 1, 1, 1, 1, (True, True, True)),
+    # With any vector: tiles of 256 channels, whose slices are therefore further apart.
+    "slices_further_apart": ((1, 128, 2, 12, 12), (32, 128, 2, 3, 3), 1, 1, 1, 1, 1, (True, True, True)),
     "slices_alone": ((2, 36, 3, 13, 13), (52, 36, 1, 3, 3), 1, 0, 1, 1, 0, (True, True, True)),
 }
 # Of these and of the planes, those whose input gradient has the tiles of dy.
