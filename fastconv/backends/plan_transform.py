@@ -94,7 +94,7 @@ class Depth:
         return (self.taps, self.size, self.output, self.front, self.stride, self.step)
 
     def columns(self, channels, pitch=None):
-        """Where (channel, tap of the kernel) lies in a tile, whose slices are `pitch` apart, up(channels) if not given."""
+        """Where (channel, tap of the kernel) lies in a tile, whose slices are `pitch` or up(channels) apart."""
         pitch = pitch or up(channels)
         order = range(self.taps)[::-1] if self.reverse else range(self.taps)
         return table([t * pitch + c for c in range(channels) for t in order])
