@@ -115,7 +115,7 @@ class Winograd:
     @cached_property
     def chunk(self):
         """Steps of a product at a time; 64 channels' points of a panel are 590 KiB, for the second-level cache."""
-        return 64 if self.fused else piece(self.each[0])
+        return 64 if self.fused else piece(self.each[0], self.panels.width)
 
     @cached_property
     def point(self):
