@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-from fastconv.backends import BackendUnavailable, engine, plan, threads
+from fastconv.backends import BackendUnavailable, engine, plan, plan_rows, threads
 from fastconv.backends.engine import Engine
 from fastconv.backends.few import FewChannels
 
@@ -63,7 +63,7 @@ def _contract_of_tiles():
     dots = ((1, 1), (1, 3), (1, 9), (2, 9), (4, 6)) if vectors == 4 else ((1, 1), (1, 3), (1, 9), (2, 4))
     slides = tuple((n, n, stride, here) for n, stride, most in ((3, 1, 4), (3, 2, 4), (5, 1, 2), (5, 2, 2), (7, 1, 2))
                    for here in range(1, min(most, vectors) + 1)) if vector >= 32 else ()
-    return FewChannels(_run, tile, _engine.address, vector, dots, slides, slides[:1], joins=True)
+    return FewChannels(_run, tile, _engine.address, vector, dots, slides, slides[:1], joins=plan_rows.ADVANTAGE)
 
 
 _contract = _contract_of_tiles()

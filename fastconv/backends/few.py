@@ -19,11 +19,12 @@ class FewChannels(Engine):
         (taps down, taps across, stride, vectors) of the kernels that can slide, by pass: `plan_rows.forward`.
     fans : tuple of (int, int), optional
         (length of the sums, vectors) of the kernels that keep their operands in registers.
-    joins : bool
-        Whether the kernels can join the rows of results: `plan_rows.forward`.
+    joins : float, optional
+        How many times as fast as the other tile joined rows of results must be expected to be; 0 where the kernels
+        cannot join them.
     """
 
-    def __init__(self, run, tile_bytes, address, vector_bytes, dots, slides=(), slide_dots=(), fans=(), joins=False,
+    def __init__(self, run, tile_bytes, address, vector_bytes, dots, slides=(), slide_dots=(), fans=(), joins=0,
                  pairs=False, kernels=(3,)):
         super().__init__(run, tile_bytes, address, pairs, kernels)
         self.fans, self.joins = fans, joins

@@ -35,8 +35,8 @@ NEAR = 3 << 19
 # Steps of a running sum; longer sums are sums of such sums. For 1152 steps one running sum errs 5 times as much as
 # torch's, these 0.9 times; a weight gradient of 25088 positions 1.1 times in place of 3.1. It costs 1% of the time.
 RUN = 128
-# How much faster than the other tile joined rows must be expected to be, as measured on Zen 4, which adds at half the
-# rate that is counted with: where any advantage was enough, 5 x 5 kernels of 8 to 16 channels of 8 x 22 x 22 took
+# How many times as fast as the other tile joined rows must be expected to be, as measured on Zen 4, which adds at half
+# the rate that is counted with: where any advantage was enough, 5 x 5 kernels of 8 to 16 channels of 8 x 22 x 22 took
 # 0.20 ms in place of 0.16.
 ADVANTAGE = 1.25
 # Elements of a scratch beyond which this form is left alone: one row of results may need so many channels.
@@ -326,7 +326,7 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fan
     if not forms:
         return None
     here, strips, (length, wide) = min(forms, key=itemgetter(0))
-    if here >= _there(axes, channels, columns, depth, lanes) / (ADVANTAGE if strips.shifts else 1):
+    if here >= _there(axes, channels, columns, depth, lanes) / (joins if strips.shifts else 1):
         return None
     column, channel = weights
     col_a, col_b, starts = [], [], [0]
@@ -360,12 +360,13 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fan
 
 
 @lru_cache(maxsize=512)
-def forward(g, lanes, vectors, slides, fans, joins=False):
+def forward(g, lanes, vectors, slides, fans, joins=0):
     """The forward pass as `Rows`, or None.
 
     A vector has `lanes` elements, a tile `vectors` of them in a row; `slides` are the (taps down, taps across, stride,
     vectors) of the kernels that can slide, `fans` the (length of the sums, vectors) of those that keep their operands,
-    and `joins` says whether the scratch may hold a copy for each tap of a row.
+    and `joins` says how many times as fast as the other tile joined rows must be expected to be, which have a copy in the
+    scratch for each tap of a row; 0 where there are none.
     """
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     return _rows(g, forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors, slides,
@@ -373,7 +374,7 @@ def forward(g, lanes, vectors, slides, fans, joins=False):
 
 
 @lru_cache(maxsize=512)
-def backward_input(g, lanes, vectors, slides, fans, joins=False):
+def backward_input(g, lanes, vectors, slides, fans, joins=0):
     """The input gradient as `Rows`, or None."""
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     return _rows(g, backward_axes(g), g.input, filters, channels, (taps, channels * taps), lanes, vectors, slides,
@@ -394,7 +395,7 @@ def _dot_tile(rows, columns, width, lines, lanes, tiles):
 
 
 @lru_cache(maxsize=512)
-def backward_weight(g, lanes, tiles, slides, joins=False):
+def backward_weight(g, lanes, tiles, slides, joins=0):
     """The weight gradient as `Dots`, or None.
 
     `tiles` are the (rows, columns) of the tiles; `slides` and `joins` are as of `forward`.

@@ -8,6 +8,8 @@ import platform
 
 from numba.core.registry import cpu_target
 
+from fastconv.backends.plan_rows import ADVANTAGE
+
 # Rows of a tile by its number of vectors: as many accumulators as the registers hold beside the operands, and never
 # so many row pointers that they spill (12 x 2 vectors: 114 GFLOP/s; 8 x 2: 259). Of 8 x 3 vectors some sums move to the
 # stack at each step, in 83 instructions; tests/test_numba_registers.py reads what LLVM makes of the others.
@@ -34,6 +36,11 @@ TILE_VECTORS = max(TILE_ROWS)
 # Steps of a reduction that a tile does in a turn of its loop: `straight_tile` says what for. With AVX-512 one, as
 # two of a large tile have left the registers (`keep_rolled`); more has not been timed.
 UNROLLED = 4 if NAME == "avx2" else 1
+# How many times as fast as the other tile joined rows of few channels must be expected to be (`plan_rows.ADVANTAGE`).
+# With AVX-512 in whole vectors they are faster than is counted with: on Zen 5 0.85 chooses best, at worst 11% too much
+# for 29 random shapes, and 0.054 ms in place of 0.069 for 3 to 16 channels of 8 x 28 x 28 and 5 x 5 taps. Zen 4 halves
+# its vectors.
+JOINS = 0.85 if NAME == "avx512" and cpu_target.target_context.codegen().magic_tuple()[1] != "znver4" else ADVANTAGE
 # Whether there are stores of vectors that go past the caches; they are not in order with others.
 PAST = NAME in ("avx512", "avx2")
 # And whether they may go to several planes by turns: a vector must be a whole line of the cache, as half lines leave in
