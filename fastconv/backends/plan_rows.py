@@ -365,8 +365,8 @@ def forward(g, lanes, vectors, slides, fans, joins=0):
 
     A vector has `lanes` elements, a tile `vectors` of them in a row; `slides` are the (taps down, taps across, stride,
     vectors) of the kernels that can slide, `fans` the (length of the sums, vectors) of those that keep their operands,
-    and `joins` says how many times as fast as the other tile joined rows must be expected to be, which have a copy in the
-    scratch for each tap of a row; 0 where there are none.
+    and `joins` says how many times as fast as the other tile joined rows must be expected to be, which have a copy in
+    the scratch for each tap of a row; 0 where there are none.
     """
     channels, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     return _rows(g, forward_axes(g), g.output, channels, filters, (channels * taps, taps), lanes, vectors, slides,
