@@ -53,12 +53,12 @@ CASES = {
 }
 
 
-@pytest.fixture(params=["whole", "strips"])
+@pytest.fixture(params=["whole", "strips", "some_rows"])
 def strips(request, monkeypatch):
-    """Maps in one piece, and in as many strips as they have rows of results."""
+    """Maps in one piece, in as many strips as they have rows of results, and in strips of some of these."""
     caches = plan_across.forward, plan_across.backward_input, plan_across.backward_weight, numba._contract._programs
-    if request.param == "strips":
-        monkeypatch.setattr(plan_across, "SCRATCH", 1)
+    if request.param != "whole":
+        monkeypatch.setattr(plan_across, "SCRATCH", {"strips": 1, "some_rows": 80 * LANES}[request.param])
     for cache in caches:
         cache.cache_clear()
     yield request.param
@@ -83,7 +83,7 @@ def passes(module, g, x, w, bias, dy):
 def test_across(name, dtype, strips, steps, monkeypatch):
     g = CASES[name]
     # With masks in registers some kernels slide down planes where they lie.
-    monkeypatch.setattr(type(numba._contract), "_slides", staticmethod(lambda product: False))
+    monkeypatch.setattr(type(numba._contract), "_slides", staticmethod(lambda product, form: False))
     ran = steps(numba)
     x, w, bias, dy = arrays(g, dtype)
     found = passes(numba, g, x, w, bias, dy)

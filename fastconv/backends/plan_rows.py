@@ -119,7 +119,7 @@ class Rows:
     col_b: Table        # and in the source
     phases: Table       # (first, count) of each phase of each axis, the first step of each triple, `Strips.shifts`
     args: tuple
-    slides: bool        # down the planes where they lie
+    sliding: float      # cycles a plane where it slides down planes where they lie, or inf
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Dots:
     work: int
     taps: Table         # offsets of the taps in the source, `Strips.shifts`
     args: tuple
-    slides: bool
+    sliding: float
 
 
 def up(value, multiple):
@@ -306,6 +306,19 @@ def _slide(axes, channels, columns, lanes, slides):
     return down, across, stride, most, top, left
 
 
+def _sliding(slide, size, lanes, each, start):
+    """Cycles a plane of `size` results, as measured on Zen 5: `each` a tap and vector, and `start` a tap for a plane.
+
+    With a stride a row that has more than a vector takes half as much again: it has twice as many loads.
+    """
+    down, across, stride, *_ = slide
+    _, height, width = size
+    if not down:
+        return inf
+    single = width + (across - 1) // stride <= lanes
+    return down * across * (each * height * -(-width // lanes) * (1 if single or stride == 1 else 1.5) + start)
+
+
 def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fans, joins):
     """A product of `columns` results from `channels` planes a group; `weights` are w's strides: column, channel."""
     d, h, w = axes
@@ -356,7 +369,7 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fan
             *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide, length, wide, RUN,
             scratch + buffer, joined)
     return Rows(items, args[1], work_of(g), table(col_a), table(col_b), table([*phases, *strips.shifts]), args,
-                slide[0] > 0)
+                _sliding(slide, size, lanes, 1, 10))
 
 
 @lru_cache(maxsize=512)
@@ -435,4 +448,5 @@ def backward_weight(g, lanes, tiles, slides, joins=0):
             depth, rows, columns, g.n, splits, *(axis.size for axis in axes), *(axis.before for axis in axes),
             *(axis.stride for axis in axes), *g.output, *strips.args(), together, *slide, RUN,
             joined)
-    return Dots(items, splits, args[1], work_of(g), table([*taps, *strips.shifts]), args, slide[0] > 0)
+    return Dots(items, splits, args[1], work_of(g), table([*taps, *strips.shifts]), args,
+                _sliding(slide, g.output, lanes, 0.6, 8))

@@ -94,7 +94,7 @@ def pack_columns(source, columns, outer, inner, outer_stride, column_stride, pan
         for from_ in range(0, inner, ALONG):
             for j in range(0, columns, size):
                 for t in range(from_, min(from_ + ALONG, inner), size):
-                    ask_for_lines(shift(source, o * outer_stride + (j + size) * column_stride + t), column_stride, 0)
+                    ask_for_lines(shift(source, o * outer_stride + (j + size) * column_stride + t), column_stride, 0, 2)
                     transpose(shift(source, o * outer_stride + j * column_stride + t), column_stride,
                               min(size, columns - j), min(size, inner - t), shift(panel, (o * inner + t) * width + j),
                               width, size, nothing, False)

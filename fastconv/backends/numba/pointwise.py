@@ -126,7 +126,7 @@ def multiply_planes(begin, end, a, like):
                 tiles = (here + WIDEST_ROWS - 1) // WIDEST_ROWS * ((wide + tile - 1) // tile)
                 for j in range(tiles // UNROLLED * line, width + line, line):  # which the tiles are too few to ask for
                     for t in range(0, some, size):
-                        ask_for_lines(shift(later, t * plane + j), plane, 0)
+                        ask_for_lines(shift(later, t * plane + j), plane, 0, 2)
                 unit = 0
                 for i in range(0, here, TOGETHER):
                     sums = shift(c, i * width if pieces > 1 else 0)
@@ -200,7 +200,7 @@ def add_planes(begin, end, a, like):
             grads = of_rows if turned else of_columns
             for i in range(summed):
                 add_vectors(shift(grads, i * plane), some, shift(totals, i * size))
-                ask_for_lines(shift(grads, i * plane + some), size, 0)
+                ask_for_lines(shift(grads, i * plane + some), size, 0, 2)
             for j in range(0, wide, tile):
                 pack_columns(shift(of_columns, j * plane), min(tile, wide - j), 1, some, 0, plane,
                              shift(panel, j * piece), tile, like)

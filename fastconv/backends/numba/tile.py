@@ -97,18 +97,22 @@ def store_sums(v, sums, c, ldc, columns, add):
 
 
 @intrinsic
-def ask_for_lines(typingctx, place, pitch, write):
-    """Ask for the cache lines at ``place[i * pitch]``, i < LANES: to `write` (a literal) or, further away, to read."""
-    if not isinstance(write, types.IntegerLiteral):
+def ask_for_lines(typingctx, place, pitch, write, level):
+    """Ask for the cache lines at ``place[i * pitch]``, i < LANES, to `write` or to read, up to a `level` of the cache.
+
+    Both are literals.
+    """
+    if not isinstance(write, types.IntegerLiteral) or not isinstance(level, types.IntegerLiteral):
         return None
 
     def generate(context, builder, signature, args):
-        v, written = Vectors(context, builder, signature.args[0].dtype), write.literal_value
+        v = Vectors(context, builder, signature.args[0].dtype)
         for i in range(v.lanes):
-            ask_for(builder, v.at(args[0], builder.mul(args[1], ir.Constant(INT, i))), written, 1 if written else 2)
+            ask_for(builder, v.at(args[0], builder.mul(args[1], ir.Constant(INT, i))), write.literal_value,
+                    level.literal_value)
         return context.get_dummy_value()
 
-    return types.void(place, types.int64, write), generate
+    return types.void(place, types.int64, write, level), generate
 
 
 def flipped(v, lines):
