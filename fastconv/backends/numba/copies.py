@@ -34,15 +34,15 @@ def window(typingctx, source, width, first, target, count, ahead):
 def split(typingctx, source, even, odd, count, ahead):
     """``even[i] = source[2 * i]`` and ``odd[i] = source[2 * i + 1]`` for as many as `count` elements of the source are.
 
-    The last pair of vectors overlaps the one before. What lies `ahead` elements behind the source is fetched.
+    The last pair of vectors overlaps the one before; short rows take vectors of half the size. What lies `ahead`
+    elements behind the source is fetched.
     """
 
     def generate(context, builder, signature, args):
         source, even, odd, count, ahead = args
-        v = Vectors(context, builder, signature.args[0].dtype)
-        two = 2 * v.lanes
+        v, half = (Vectors(context, builder, signature.args[0].dtype, part) for part in (1, 2))
 
-        def pair(at):
+        def pair(v, at):
             place = v.at(source, at)
             values = [v.load(v.at(place, i * v.lanes)) for i in range(2)]
             for i in range(2):
@@ -50,15 +50,26 @@ def split(typingctx, source, even, odd, count, ahead):
             for i, target in enumerate((even, odd)):
                 v.store(v.shuffle(*values, [2 * j + i for j in range(v.lanes)]), v.at(target, builder.lshr(at, INT(1))))
 
-        room = builder.sub(count, INT(two))
-        enough = builder.icmp_signed(">=", room, INT(0))
-        with builder.if_then(enough):
-            loop = Loop(builder, "split", room, two, [])
-            pair(loop.index)
+        def room(v):
+            return builder.sub(count, INT(2 * v.lanes))
+
+        def enough(v):
+            return builder.icmp_signed(">=", room(v), INT(0))
+
+        def pairs(v):
+            loop = Loop(builder, "split", room(v), 2 * v.lanes, [])
+            pair(v, loop.index)
             loop.close()
-            pair(builder.and_(room, INT(-2)))
+            pair(v, builder.and_(room(v), INT(-2)))
+
+        with builder.if_else(enough(v)) as (then, otherwise):
+            with then:
+                pairs(v)
+            with otherwise, builder.if_then(enough(half)):
+                pairs(half)
         # One by one what is no pair, or too little for vectors.
-        loop = Loop(builder, "single", count, 1, [], builder.select(enough, builder.and_(count, INT(-2)), INT(0)))
+        first = builder.select(enough(half), builder.and_(count, INT(-2)), INT(0))
+        loop = Loop(builder, "single", count, 1, [], first)
         target = builder.select(builder.trunc(loop.index, ir.IntType(1)), odd, even)
         builder.store(builder.load(v.at(source, loop.index)), v.at(target, builder.lshr(loop.index, INT(1))))
         loop.close()
