@@ -172,14 +172,14 @@ def _serial(address, begin, end, args):
 
 
 @numba.njit(DRIVER, cache=CACHE, nogil=True, parallel=True)
-def _parallel(address, count, chunks, args):
+def parallel(address, count, chunks, args):
     for chunk in numba.prange(chunks):
         call(address, chunk * count // chunks, (chunk + 1) * count // chunks, args)
 
 
 # One Python thread at a time drives Numba's threads; a second one that calls meanwhile works alone. Numba's
 # `workqueue` layer aborts the process when two threads enter it, and two regions at once would share the cores anyway.
-_driving = threading.Lock()
+driving = threading.Lock()
 
 
 def run(kernel, count, args, dtype, most, work=WORTH_SHARING):
@@ -199,22 +199,22 @@ def run(kernel, count, args, dtype, most, work=WORTH_SHARING):
     """
     code, data = kernel.address(dtype), id(args) + BYTES if type(args) is bytes else address(args)
     chunks = min(most, count)
-    if chunks > 1 and work >= WORTH_SHARING and _driving.acquire(blocking=False):
+    if chunks > 1 and work >= WORTH_SHARING and driving.acquire(blocking=False):
         try:
             if threads.forked():
                 # GNU OpenMP kills a forked child that enters a parallel region.
                 threads.share(lambda begin, end: _serial(code, begin, end, data), count, chunks)
             else:
-                _parallel(code, count, chunks, data)
+                parallel(code, count, chunks, data)
         finally:
-            _driving.release()
+            driving.release()
     else:
         _serial(code, 0, count, data)
 
 
 def _after_fork_in_child():
-    global _driving
-    _driving = threading.Lock()
+    global driving
+    driving = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
