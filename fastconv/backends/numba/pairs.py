@@ -12,7 +12,7 @@ from fastconv.backends.numba.window import Windows, divide
 from fastconv.backends.numba.words import INT, LANE, Loop, Vectors
 
 
-def _store_pairs(v, left, right, place):
+def store_pairs(v, left, right, place):
     """Store the elements of two vectors by turns."""
     for half in range(2):
         mixed = [half * (v.lanes // 2) + i // 2 + (i % 2) * v.lanes for i in range(v.lanes)]
@@ -72,7 +72,7 @@ def scatter_pairs(typingctx, dy, indices, dx, first, width, outputs, lines):
                     here = builder.icmp_signed("==", offsets, target)
                     known = here if known is None else builder.or_(known, here)
                     sides.append(builder.select(here, value, v.zero))
-                _store_pairs(v, *sides, place)
+                store_pairs(v, *sides, place)
             return known, builder.or_(bits, places)
 
         whole = ir.Constant(beyond.type, [1] * v.lanes)
@@ -113,7 +113,7 @@ def spread_pairs(typingctx, dy, dx, divisor, width, outputs, lines):
             # As a sum that begins with 0: of -0.0 that is 0.0.
             share = builder.fadd(divide(builder, v, v.load(v.at(source, q)), divisors), v.zero)
             for row in range(2):
-                _store_pairs(v, share, share, v.at(v.at(upper, builder.mul(width, INT(row))), builder.mul(q, INT(2))))
+                store_pairs(v, share, share, v.at(v.at(upper, builder.mul(width, INT(row))), builder.mul(q, INT(2))))
 
         write(last)
         across = Loop(builder, "across", last, v.lanes, [])
