@@ -93,7 +93,7 @@ def _each(context, builder, pointer, count, step):
 
 @intrinsic
 def copy(typingctx, source, out, count):
-    """Copy `count` elements to `out`, which must not overlap."""
+    """Copy `count` elements to `out`, which must not overlap: whole vectors may, where `out` begins below."""
 
     def generate(context, builder, signature, args):
         source, out, count = args
