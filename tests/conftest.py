@@ -69,7 +69,7 @@ def steps(monkeypatch):
         contract, ran = backend._contract, []
         run = contract.run
         contracts.append(contract)
-        # Small calls are done at once, in compiled code.
+        # Otherwise compiled code does all of a call at once.
         monkeypatch.setattr(contract, "whole", lambda program: None)
         contract._programs.cache_clear()
         monkeypatch.setattr(contract, "run", lambda *step: (ran.append(step[:3]), run(*step)))

@@ -22,6 +22,7 @@ from fastconv.backends.numba import (
     places,
     pointwise,
     pool,
+    pool_backward,
     regions,
     rows,
     slide,
@@ -70,8 +71,9 @@ _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "mult
             "multiply_across": across.multiply_across, "add_across": across.add_across,
             "multiply_rows": rows.multiply_rows, "add_rows": rows.add_rows,
             "split": phases.split, "join": phases.join,
-            "im2col": columns.im2col, "col2im": columns.col2im, "max_forward": pool.max_forward,
-            "max_backward": pool.max_backward, "avg_forward": pool.avg_forward, "avg_backward": pool.avg_backward,
+            "im2col": columns.im2col, "col2im": columns.col2im,
+            "max_forward": pool.max_forward, "max_backward": pool_backward.max_backward,
+            "avg_forward": pool.avg_forward, "avg_backward": pool_backward.avg_backward,
             "max_joined": joined.max_joined, "avg_joined": joined.avg_joined}
 
 

@@ -18,8 +18,8 @@ def _ask(source, plane, k, count, following, ahead, like):
 
     The hardware foresees nothing of so many short streams: 1.3 ms in place of 1.8 on Zen 1 for 8 x 512 planes of
     14 x 14, from which the next ones are `ahead`. With AVX-512 it is the lines of four blocks later, be they at
-    `following`; those far away take more time than they save: on Zen 5 60 cycles a block of 28 x 28 planes in place of
-    45, and 0.103 ms in place of 0.097 for 8 x 960 planes of 7 x 7 and 3 x 3 taps.
+    `following`; those far away take more time than they save: on Zen 5 63 cycles a block of 28 x 28 planes in place of
+    49, and 0.103 ms in place of 0.097 for 8 x 960 planes of 7 x 7 and 3 x 3 taps.
     """
     near = k + SOON * lanes(like)
     if not NEAR:
@@ -31,13 +31,13 @@ def _ask(source, plane, k, count, following, ahead, like):
 
 
 @helper
-def _fill(source, plane, size, before, origin, slices, lines, kept, slice_, row, whole, places, target, ahead, more,
-          later, like):
+def _fill(source, plane, size, before, origin, slices, lines, kept, slice_, row, whole, places, target, ahead, next_,
+          like):
     """Turn a strip of LANES planes into the scratch, from `origin`, a slice and a line of the padded planes, on.
 
     What lies outside of a line is 0 there already, and lines outside of a plane that is `whole` in the strip. The first
-    lines, `kept` of each slice, are the last ones of the strip before, which are there still. There may be `more`
-    strips of these planes, or else `later` ones come next, so many elements behind them.
+    lines, `kept` of each slice, are the last ones of the strip before, which are there still. The planes of the next
+    strip begin `next_` elements behind these: 0 if they are the same.
     """
     lane = lanes(like)
     depth, height, width = size[0], size[1], size[2]
@@ -64,10 +64,10 @@ def _fill(source, plane, size, before, origin, slices, lines, kept, slice_, row,
                 for j in range(lane):
                     into[places[k] + j] = start[j * plane + k]
             continue
-        # The next strip goes on where this one ends, those of the next planes begin with them.
-        following = shift(start, count) if more else shift(source, later)
-        for next_ in range(0, count, lane):
-            k = min(next_, count - lane)
+        # The next slice, or the next strip of the same planes, goes on where this one ends.
+        following = shift(start, count) if next_ == 0 or i < slices - 1 else shift(source, next_)
+        for block in range(0, count, lane):
+            k = min(block, count - lane)
             _ask(start, plane, k, count, following, ahead, like)
             turn_to(shift(start, k), plane, into, shift(places, k))
 
@@ -177,6 +177,7 @@ def multiply_across(begin, end, a, like):
     out_depth, height, width = a[33], a[34], a[35]
     depth, rows, across, down, slices, lines, slice_, row = (a[36], a[37], a[38], a[39], a[40], a[41], a[42], a[43])
     lane = lanes(like)
+    shared = max(0, lines - rows * stride_h)  # by a strip and the one below
     plane, out_plane = size[0] * size[1] * size[2], out_depth * height * width
     at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
     # Of each triple of phases: where its taps begin, and how many runs of each length they are.
@@ -188,9 +189,9 @@ def multiply_across(begin, end, a, like):
         start = shift(weights, taps * lane)
         results = shift(start, lane)
         clear(scratch, scratch_size)
-        loaded, begun, item = -1, False, chunk * items // chunks
+        loaded, item = -1, chunk * items // chunks
         _begin(later, item, down, across, images)
-        for _ in range((chunk + 1) * items // chunks - item):
+        for done in range((chunk + 1) * items // chunks - item):
             for i in range(4):
                 at[i] = later[i]
             _advance(at, later, down, across, images)
@@ -206,9 +207,8 @@ def multiply_across(begin, end, a, like):
             out_ahead = (next_ - first) * out_plane + (skip_d * step_d * height + skip_h * step_h) * width
             origin[0], origin[1] = first_d * stride_d, first_h * stride_h
             _fill(shift(source, first * plane), plane, size, before, origin, slices, lines,
-                  max(0, lines - rows * stride_h) if begun and at[H] > 0 else 0, slice_, row, across * down == 1,
-                  places, scratch, ahead, skip_h > 0, (next_ - first) * plane, like)
-            begun = True
+                  shared if done > 0 and at[H] > 0 else 0, slice_, row, across * down == 1, places, scratch, ahead,
+                  (next_ - first) * plane, like)
             out_d, out_h = first_d * step_d, first_h * step_h
             slices_here, rows_here = min(depth * step_d, out_depth - out_d), min(rows * step_h, height - out_h)
             for phase_d in range(phases_d):
@@ -243,6 +243,7 @@ def add_across(begin, end, a, like):
     out_depth, height, width = a[25], a[26], a[27]
     depth, rows, across, down, slices, lines, slice_, row = (a[28], a[29], a[30], a[31], a[32], a[33], a[34], a[35])
     lane = lanes(like)
+    shared = max(0, lines - rows * stride_h)  # by a strip and the one below
     plane, out_plane = size[0] * size[1] * size[2], out_depth * height * width
     all_blocks = (channels + lane - 1) // lane
     # Positions of a running sum: so many rows of so many columns.
@@ -259,9 +260,9 @@ def add_across(begin, end, a, like):
             first = min(block * lane, channels - lane)
             clear(sums, (count + 1) * lane)
             units = images * across * down
-            unit, begun = part * units // splits, False
+            unit = part * units // splits
             _begin(later, unit, down, across, images)
-            for _ in range((part + 1) * units // splits - unit):
+            for done in range((part + 1) * units // splits - unit):
                 for i in range(4):
                     at[i] = later[i]
                 # The next strip, or the same planes of the next image.
@@ -274,9 +275,8 @@ def add_across(begin, end, a, like):
                 origin[0], origin[1] = first_d * stride_d, first_h * stride_h
                 place = at[IMAGE] * channels + first
                 _fill(shift(x, place * plane), plane, size, before, origin, slices, lines,
-                      max(0, lines - rows * stride_h) if begun and at[H] > 0 else 0, slice_, row, across * down == 1,
-                      places, scratch, ahead, skip_h > 0, planes * plane, like)
-                begun = True
+                      shared if done > 0 and at[H] > 0 else 0, slice_, row, across * down == 1, places, scratch, ahead,
+                      planes * plane, like)
                 here = min(rows, height - first_h)
                 for i in range(first_d, min(first_d + depth, out_depth)):
                     start = shift(dy, place * out_plane + (i * height + first_h) * width)

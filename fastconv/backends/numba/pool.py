@@ -1,4 +1,4 @@
-"""Pooling kernels. A work item is a plane (n, c).
+"""Pooling kernels, forward. A work item is a plane (n, c).
 
 Windows are done a vector at a time (`window`), those that reach over the edge of the map where that is simple; the
 others of these one by one. A row's last vector is a whole one too: what it does beyond the row, later rows do again.
@@ -7,13 +7,8 @@ Masks would do, but are slow on some processors: 8.9 ms against 1.6 for 2 x 2 wi
 
 import math
 
-from fastconv.backends.numba.columns import span
-from fastconv.backends.numba.isa import NAME, PAST
-from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
-from fastconv.backends.numba.pairs import scatter_pairs, spread_pairs
-from fastconv.backends.numba.stream import copy_past, drain
+from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift
 from fastconv.backends.numba.tile import lanes
-from fastconv.backends.numba.triples import scatter_triples
 from fastconv.backends.numba.vector import number
 from fastconv.backends.numba.window import itemsize, max_windows, prefetch, quotient, sum_windows
 
@@ -22,15 +17,6 @@ LOWEST = -math.inf
 # for 3 x 3 windows of stride 2 on 8 x 64 x 112 x 112, 6.1 in place of 10.7 for 2 x 2 on 224 x 224. Data in a cache near
 # by need no such help, and take 30 % longer with it: 64 x 32 x 26 x 26 by 2 x 2.
 FAR, AHEAD = 8 << 20, 6 << 10
-# As large a gradient goes past the caches, as it is not read before it is written: 1.2 ms in place of 1.8 for 2 x 2
-# windows of 8 x 64 x 112 x 112. It goes by way of a buffer of BUFFER elements, two rows at a time. Where these do not
-# end with a cache line, it is about STRETCHED elements, as a line that is shared costs more: 256 x 32 x 26 x 26 takes
-# 2.3 ms in place of 5.5. Where they do, that takes 1.3 ms in place of 1.1.
-BUFFER, STRETCHED = 4096, 1024
-# Elements of a map that is cleared and added to in a copy near the core, before it goes past the caches.
-NEAR = 16384
-MASKS = NAME == "avx512"  # in registers
-STRETCH = 256  # outputs whose gradients are divided at a time
 INDEXED = 1 << 31  # a map of fewer elements has indices of 32 bits, which the vectors keep
 
 
@@ -218,121 +204,7 @@ def max_forward(begin, end, a, like):
 
 
 @helper
-def _pairs(kernel, stride, before, size, outputs):
-    """Whether windows of 2 by 2 cover an axis: all of it, or all but the last element."""
-    return kernel == 2 and stride == 2 and before == 0 and size // 2 == outputs
-
-
-@helper
-def _streamed(size, width, like):
-    """Lines of windows of 2 x 2 that go past the caches together, where `size` bytes do; else 0."""
-    if not PAST or size <= FAR or 2 * width + 2 * lanes(like) > BUFFER:
-        return 0
-    return 1 if 2 * width % lanes(like) == 0 else max(1, STRETCHED // (2 * width))
-
-
-@helper
-def _scatter(dy, indices, dx, width, out_w, lines, buffer, together):
-    """As `scatter_pairs` from the map's first line on, `together` lines at a time past the caches if that is not 0."""
-    if together == 0:
-        return scatter_pairs(dy, indices, dx, 0, width, out_w, lines)
-    found = True
-    for line in range(0, lines, together):
-        here, first = min(together, lines - line), line * 2 * width
-        found = scatter_pairs(shift(dy, line * out_w), shift(indices, line * out_w), buffer, first, width, out_w, here)
-        if not found:
-            break
-        copy_past(buffer, shift(dx, first), here * 2 * width)
-    drain(True)
-    return found
-
-
-@helper
-def _spread(dy, dx, divisor, width, out_w, lines, buffer, together):
-    """As `spread_pairs`, in the same way."""
-    if together == 0:
-        spread_pairs(dy, dx, divisor, width, out_w, lines)
-        return
-    for line in range(0, lines, together):
-        here = min(together, lines - line)
-        spread_pairs(shift(dy, line * out_w), buffer, divisor, width, out_w, here)
-        copy_past(buffer, shift(dx, line * 2 * width), here * 2 * width)
-    drain(True)
-
-
-@helper
-def _lines(height, width, out_h, out_w, elements, outputs, wide):
-    """Lines of windows of 2 x 2 whose vectors stay among the `elements` and `outputs` from the map's first ones on."""
-    beyond = (out_w + wide - 1) // wide * wide - out_w
-    lines = min(out_h, (outputs - beyond) // out_w, (elements - 2 * beyond) // (2 * width))
-    return max(0, lines)
-
-
-@helper
-def _clear_rest(dx, lines, height, width, out_w):
-    """Zeros where the first `lines` lines of windows of 2 x 2 leave elements out, and in all rows after them."""
-    if 2 * out_w < width:
-        for h in range(2 * lines):
-            dx[h * width + width - 1] = 0
-    for i in range(2 * lines * width, height * width):
-        dx[i] = 0
-
-
-@helper
-def _lie_in(where, count, size):
-    """Whether `count` indices are those of a map of `size` elements."""
-    bits = 0  # whose sign is that of a negative index, or of what is left to the last element beyond it
-    for q in range(count):
-        bits |= where[q] | (size - 1 - where[q])
-    return bits >= 0
-
-
-@range_kernel
-def max_backward(begin, end, a, like):
-    """Indices are checked on the way: those of windows of 2 x 2 cost nothing."""
-    dy, indices, dx, outside = pointer(a[0], like), ints(a[1]), pointer(a[2], like), ints(a[3])
-    depth, height, width, out_d, out_h, out_w = a[4], a[5], a[6], a[7], a[8], a[9]
-    size, outputs = depth * height * width, out_d * out_h * out_w
-    # Nobody tells the windows. Where those of 2 x 2 would give such sizes, a map's gradient is taken to be theirs, and
-    # done again if its indices turn out not to be: 0.17 ms in place of 0.24 for 64 x 32 x 26 x 26.
-    pairs = depth == 1 and out_d == 1 and height < INDEXED // width and height // 2 == out_h and width // 2 == out_w
-    buffer = stack(BUFFER, like)
-    streamed = _streamed((end - begin) * size * itemsize(like), width, like)
-    near, far = stack(NEAR, like), (end - begin) * size * itemsize(like) > FAR and size <= NEAR
-    # The same of windows of 3 x 3 that overlap. With AVX2 it takes three times as long; near by it gains nothing.
-    triples = (MASKS and far and depth == 1 and out_d == 1 and (height + 1) // 2 == out_h and (width + 1) // 2 == out_w
-               and width > 2 and size + width + 2 * lanes(like) <= NEAR and 2 * (out_w + lanes(like)) <= BUFFER)
-    for plane in range(begin, end):
-        g, where, x = shift(dy, plane * outputs), shift(indices, plane * outputs), shift(dx, plane * size)
-        lines = 0
-        if pairs:
-            lines = _lines(height, width, out_h, out_w, (end - plane) * size, (end - plane) * outputs, lanes(like))
-            pairs = _scatter(g, where, x, width, out_w, lines, buffer, streamed)
-        if not pairs:
-            lines = 0
-        if triples and not pairs:
-            triples = scatter_triples(g, where, shift(near, width), buffer, height, width, out_h, out_w)
-            if triples:
-                copy_past(shift(near, width), x, size)
-                continue
-        if a[3] != 0 and not _lie_in(shift(where, lines * out_w), outputs - lines * out_w, size):
-            outside[0] = 1
-            continue
-        if far and lines == 0:
-            for i in range(size):
-                near[i] = 0
-            for q in range(outputs):
-                near[where[q]] += g[q]
-            copy_past(near, x, size)
-            continue
-        _clear_rest(x, lines, depth * height, width, out_w)
-        for q in range(lines * out_w, outputs):
-            x[where[q]] += g[q]
-    drain(far)
-
-
-@helper
-def _extent(output, size, kernel, stride, before, after, padded):
+def extent(output, size, kernel, stride, before, after, padded):
     """Elements of a window that count in its divisor, along one axis."""
     first = output * stride - before
     last = min(first + kernel, size + after)
@@ -420,8 +292,8 @@ def avg_forward(begin, end, a, like):
                 first, last = inner
                 if stride_w > 2 or (t1 - t0 > 1 and r1 - r0 < kernel_h) or not (whole or last - first >= wide):
                     first, last = out_w, out_w
-                slab = (_extent(o, depth, kernel_d, stride_d, front, back, padded)
-                        * _extent(p, height, kernel_h, stride_h, top, bottom, padded))
+                slab = (extent(o, depth, kernel_d, stride_d, front, back, padded)
+                        * extent(p, height, kernel_h, stride_h, top, bottom, padded))
                 table = shift(taps, (t0 * kernel_h + r0) * kernel_w)
                 count = (t1 - t0) * (r1 - r0) * (kernel_w // every)
                 divided = divisor if divisor else slab * kernel_w
@@ -436,70 +308,7 @@ def avg_forward(begin, end, a, like):
                         s0, s1 = _taps(w0, width, kernel_w, 1)
                         divided = divisor
                         if divisor == 0:
-                            divided = slab * _extent(q, width, kernel_w, stride_w, left, right, padded)
+                            divided = slab * extent(q, width, kernel_w, stride_w, left, right, padded)
                         mean_one(x, y, out + row * out_w + q, height, width, d0, h0 + row * stride_h, w0, t0, t1, r0,
                                  r1, s0, s1, divided)
                 p += rows
-
-
-@range_kernel
-def avg_backward(begin, end, a, like):
-    dy, dx = pointer(a[0], like), pointer(a[1], like)
-    depth, height, width = a[2], a[3], a[4]
-    kernel_d, kernel_h, kernel_w = a[5], a[6], a[7]
-    out_d, out_h, out_w = a[8], a[9], a[10]
-    stride_d, stride_h, stride_w = a[11], a[12], a[13]
-    front, top, left = a[14], a[15], a[16]
-    back, bottom, right = a[17], a[18], a[19]
-    padded, divisor = a[20] != 0, a[21]
-    share, buffer = stack(STRETCH, like), stack(BUFFER, like)
-    size, outputs = height * width, out_h * out_w
-    streamed = _streamed((end - begin) * depth * size * itemsize(like), width, like)
-    pairs = (kernel_d == 1 and depth == out_d and front == 0 and _pairs(kernel_h, stride_h, top, height, out_h)
-             and _pairs(kernel_w, stride_w, left, width, out_w))
-    for plane in range(begin, end):
-        start = plane * depth * size
-        if not pairs:
-            for i in range(depth * size):
-                dx[start + i] = 0
-        for o in range(out_d):
-            lines = 0
-            if pairs:
-                before = plane * depth + o
-                g, x = shift(dy, before * outputs), shift(dx, before * size)
-                lines = _lines(height, width, out_h, out_w, (end * depth - before) * size,
-                               (end * depth - before) * outputs, lanes(like))
-                whole = divisor if divisor else 4
-                _spread(g, x, whole, width, out_w, lines, buffer, streamed)
-                _clear_rest(x, lines, height, width, out_w)
-            for p in range(lines, out_h):
-                out = ((plane * out_d + o) * out_h + p) * out_w
-                slab = (_extent(o, depth, kernel_d, stride_d, front, back, padded)
-                        * _extent(p, height, kernel_h, stride_h, top, bottom, padded))
-                for begun in range(0, out_w, STRETCH):
-                    done = min(begun + STRETCH, out_w)
-                    for q in range(begun, done):
-                        divided = divisor
-                        if divisor == 0:
-                            divided = slab * _extent(q, width, kernel_w, stride_w, left, right, padded)
-                        share[q - begun] = quotient(dy[out + q], divided)
-                    for t in range(kernel_d):
-                        d = o * stride_d - front + t
-                        if d < 0 or d >= depth:
-                            continue
-                        for r in range(kernel_h):
-                            h = p * stride_h - top + r
-                            if h < 0 or h >= height:
-                                continue
-                            if stride_w == 2 and kernel_w == 2 and left == 0 and done * 2 <= width:
-                                # Both taps in one loop: their stores join to whole vectors.
-                                line = start + (d * height + h) * width + 2 * begun
-                                for q in range(done - begun):
-                                    dx[line + 2 * q] += share[q]
-                                    dx[line + 2 * q + 1] += share[q]
-                                continue
-                            for s in range(kernel_w):
-                                first, last = span(width, out_w, stride_w, s - left)
-                                line = start + (d * height + h) * width + s - left
-                                for q in range(max(first, begun), min(last, done)):
-                                    dx[line + q * stride_w] += share[q - begun]

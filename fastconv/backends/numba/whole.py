@@ -68,7 +68,7 @@ def compiled(program, kernels):
     def whole(first, second, third=None, fourth=None, run=_run, start=start, keep=(table, program)):
         run(start, 0, 0, id(first), id(second), id(third), id(fourth))
 
-    def large(first, second, third=None, fourth=None, start=start, keep=(table, program)):
+    def large(first, second, third=None, fourth=None, keep=table):
         if most > 1 and threads.forked():
             program(first, second, third, fourth)  # whose steps Python's threads can share
             return
