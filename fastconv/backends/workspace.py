@@ -111,9 +111,10 @@ class Workspace:
         self.address = first + -first % LINE
 
     def __del__(self):
-        # None where there was no memory left for it.
-        if self._piece is not None and self._piece.nbytes >= LEAST:
-            _spaces.give(self._piece, KEPT_SPACES)
+        # None where there was no memory left for it, or where an interrupt came before it was set.
+        piece = getattr(self, "_piece", None)
+        if piece is not None and piece.nbytes >= LEAST:
+            _spaces.give(piece, KEPT_SPACES)
 
 
 class _Result:
@@ -125,7 +126,9 @@ class _Result:
         self._piece, self.__array_interface__ = piece, interface
 
     def __del__(self):
-        _pool.give(self._piece, KEPT)
+        piece = getattr(self, "_piece", None)  # as above
+        if piece is not None:
+            _pool.give(piece, KEPT)
 
 
 def empty(shape, dtype):
