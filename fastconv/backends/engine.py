@@ -41,12 +41,12 @@ avg_backward         dy, dx, `_average`                                         
 too large for the caches: a kernel stores past them where that is faster, see `PAST`.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 
 import numpy as np
 
-from fastconv.backends import plan, plan_apart, plan_winograd, plan_winograd_weight, precision, threads
+from fastconv.backends import plan, plan_apart, plan_transform, plan_winograd, plan_winograd_weight, precision, threads
 from fastconv.backends.program import Program
 
 # Of the arguments of the kernels: an extension that was built for others is not used.
@@ -85,11 +85,15 @@ class Engine:
         Whether there is the kernel ``multiply_pair``.
     kernels : tuple of int
         Taps across and down of the kernels that the Winograd transforms are made for.
+    strided : float
+        How many times as fast as the direct product the transform must be expected to be, for a forward pass with
+        strides of 2.
     """
 
-    def __init__(self, run, tile_bytes, address, pairs=False, kernels=(3,)):
+    def __init__(self, run, tile_bytes, address, pairs=False, kernels=(3,), strided=plan_transform.NEEDED[2]):
         self.run = run
         self.pairs, self.kernels = pairs, kernels
+        self._winograd = partial(plan_winograd.forward, strided=strided)
         self.tile_bytes = tile_bytes
         self.address = address
         self._programs = lru_cache(maxsize=1024)(self._planned)
@@ -147,7 +151,7 @@ class Engine:
         return p.ready()
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
-        apart, form = self._transform(p, plan_winograd.forward, g)
+        apart, form = self._transform(p, self._winograd, g)
         if form is not None:
             out = self._whole(p, y, apart and apart.y)
             self._multiply_winograd(p, self._split(p, x, apart and apart.x), w, bias, out, form, g)

@@ -9,7 +9,7 @@ class FewChannels(Engine):
 
     Parameters
     ----------
-    run, tile_bytes, address
+    run, tile_bytes, address, **more
         As of `Engine`.
     vector_bytes : int
         Bytes of a vector.
@@ -25,14 +25,14 @@ class FewChannels(Engine):
     """
 
     def __init__(self, run, tile_bytes, address, vector_bytes, dots, slides=(), slide_dots=(), fans=(), joins=0,
-                 pairs=False, kernels=(3,)):
-        super().__init__(run, tile_bytes, address, pairs, kernels)
+                 **more):
+        super().__init__(run, tile_bytes, address, **more)
         self.fans, self.joins = fans, joins
         self.vector_bytes, self.dots, self.slides, self.slide_dots = vector_bytes, dots, slides, slide_dots
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
         product = self._rows_forward(p, g)
-        if product is None or self._transform(p, plan_winograd.forward, g)[1]:
+        if product is None or self._transform(p, self._winograd, g)[1]:
             return super().plan_conv_forward(p, g, x, w, bias, y)
         self._multiply_rows(p, x, w, bias, y, product)
 

@@ -44,7 +44,8 @@ class Across:
     phases: Table       # (first, count) of each phase of each axis; of each triple its first tap and its runs
     places: Table       # of the elements of a slice, from its first line in a strip on, in the scratch
     args: tuple
-    cycles: float       # a plane
+    sums: float         # cycles that they take, a plane
+    turned: float       # vectors to turn, a plane
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,12 @@ class AcrossWeight:
     taps: Table         # their offsets in the scratch, run by run, and which taps they are
     places: Table
     args: tuple
-    cycles: float
+    sums: float
+    turned: float
 
 
 def _serves(g, planes, lanes):
     return g.groups == g.c == g.k and planes >= lanes and prod(g.kernel) <= RUN
-
-
-def _cycles(positions, each, turned, lanes):
-    """Cycles a plane, as measured on Zen 5: `each` a vector of positions, and 5.5 one of elements to turn."""
-    return (positions * each + 5.5 * turned) / lanes
 
 
 def _strips(axes, blocks, lanes):
@@ -134,8 +131,9 @@ def _product(g, axes, size, lanes):
             strips.slices, strips.lines, strips.strides[1] * lanes, strips.strides[2] * lanes)
     return Across(items, space, work_of(g), table(col_a), table(col_b), table(phases),
                   _places(axes, strips, lanes), args,
-                  _cycles(prod(size), 0.7 * taps * (len(RUNS) + 1) / len(runs) + 1.5,
-                          prod(axis.size for axis in axes), lanes))
+                  # As measured on Zen 5, by the mean length of the sums.
+                  prod(size) * (0.7 * taps * (len(RUNS) + 1) / len(runs) + 1.5) / lanes,
+                  prod(axis.size for axis in axes) / lanes)
 
 
 @lru_cache(maxsize=512)
@@ -175,4 +173,4 @@ def backward_weight(g, lanes):
             strips.strides[2] * lanes, *runs)
     taps = [value for one in zip(*ordered, strict=True) for value in one]
     return AcrossWeight(items, splits, space, work_of(g), table(taps), _places(axes, strips, lanes), args,
-                        _cycles(prod(g.output), 0.4 * prod(g.kernel), prod(g.input) + prod(g.output), lanes))
+                        0.4 * prod(g.output) * prod(g.kernel) / lanes, (prod(g.input) + prod(g.output)) / lanes)

@@ -9,6 +9,7 @@ import platform
 from numba.core.registry import cpu_target
 
 from fastconv.backends.plan_rows import ADVANTAGE
+from fastconv.backends.plan_transform import NEEDED
 
 # Rows of a tile by its number of vectors: as many accumulators as the registers hold beside the operands, and never
 # so many row pointers that they spill (12 x 2 vectors: 114 GFLOP/s; 8 x 2: 259). Of 8 x 3 vectors some sums move to the
@@ -31,16 +32,26 @@ def _name():
 
 
 NAME = _name()
+CPU = cpu_target.target_context.codegen().magic_tuple()[1]
+# Whether what was measured on an Intel Xeon of 2023 (Emerald Rapids) holds, and not what was on Zen 4 and 5. Its vectors
+# of 64 bytes are shuffled by one unit; beyond 2 MB of second-level cache it reads 30 GB/s a core, with 95 ns of latency.
+INTEL = NAME == "avx512" and not CPU.startswith("znver")
 VECTOR_BYTES, TILE_ROWS = _TABLE[NAME]
 TILE_VECTORS = max(TILE_ROWS)
-# Steps of a reduction that a tile does in a turn of its loop: `straight_tile` says what for. With AVX-512 one, as
-# two of a large tile have left the registers (`keep_rolled`); more has not been timed.
-UNROLLED = 4 if NAME == "avx2" else 1
+# Steps of a reduction that a tile does in a turn of its loop: `straight_tile` says what for.
+UNROLLED = 4 if NAME == "avx2" or INTEL else 1
 # How many times as fast as the other tile joined rows of few channels must be expected to be (`plan_rows.ADVANTAGE`).
 # With AVX-512 in whole vectors they are faster than is counted with: on Zen 5 0.85 chooses best, at worst 11% too much
 # for 29 random shapes, and 0.054 ms in place of 0.069 for 3 to 16 channels of 8 x 28 x 28 and 5 x 5 taps. Zen 4 halves
 # its vectors.
-JOINS = 0.85 if NAME == "avx512" and cpu_target.target_context.codegen().magic_tuple()[1] != "znver4" else ADVANTAGE
+JOINS = 0.85 if NAME == "avx512" and CPU != "znver4" else ADVANTAGE
+# Cycles that it takes to turn a vector of elements. Planes of 14 x 14, 8 x 512 of them, take 0.62 ms turned and 0.36 as
+# they are on Intel, for 3 x 3 taps; of 7 x 7, 8 x 960 of them, 0.32 and 0.60.
+TURNING = 10.5 if INTEL else 5.5
+# How many times as fast as the direct product the transform of a forward pass with strides of 2 must be expected to be.
+# On Intel points and weights that leave the second-level cache take longer: 18.6 ms in place of 16.1 for 3 x 3 taps and
+# 128 channels of 8 x 56 x 56, of which 1.35 is expected; 2.7 in place of 3.1 for 4 x 4 taps and 32 to 64, of which 1.75.
+STRIDED = 1.7 if INTEL else NEEDED[2]
 # Whether there are stores of vectors that go past the caches; they are not in order with others.
 PAST = NAME in ("avx512", "avx2")
 # And whether they may go to several planes by turns: a vector must be a whole line of the cache, as half lines leave in

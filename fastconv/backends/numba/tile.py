@@ -59,7 +59,9 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead):
         v = Vectors(context, builder, signature.args[3].dtype)
         starts = [v.at(a, builder.load(v.at(row, i))) for i in range(rows)]
         sums, begin = [v.zero] * (rows * columns), INT(0)
-        for unrolled in (UNROLLED, 1) if UNROLLED > 1 else (1,):
+        # The places of more rows leave the registers, unrolled.
+        most = UNROLLED if rows <= 6 else 1
+        for unrolled in (most, 1) if most > 1 else (1,):
             end = builder.and_(k, INT(-unrolled))
             loop = Loop(builder, "steps", end, unrolled, sums, begin)
             sums = loop.values
