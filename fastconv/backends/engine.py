@@ -46,7 +46,7 @@ from math import prod
 
 import numpy as np
 
-from fastconv.backends import plan, plan_apart, plan_transform, plan_winograd, plan_winograd_weight, precision, threads
+from fastconv.backends import plan, plan_apart, plan_winograd, plan_winograd_weight, precision, threads
 from fastconv.backends.program import Program
 
 # Of the arguments of the kernels: an extension that was built for others is not used.
@@ -85,15 +85,16 @@ class Engine:
         Whether there is the kernel ``multiply_pair``.
     kernels : tuple of int
         Taps across and down of the kernels that the Winograd transforms are made for.
-    strided : float
-        How many times as fast as the direct product the transform must be expected to be, for a forward pass with
-        strides of 2.
+    strided : float, optional
+        How many times as fast as the direct product the transform must be expected to be, for a forward pass or a
+        weight gradient with strides of 2 and many channels, if not `plan_transform.NEEDED`.
     """
 
-    def __init__(self, run, tile_bytes, address, pairs=False, kernels=(3,), strided=plan_transform.NEEDED[2]):
+    def __init__(self, run, tile_bytes, address, pairs=False, kernels=(3,), strided=None):
         self.run = run
         self.pairs, self.kernels = pairs, kernels
-        self._winograd = partial(plan_winograd.forward, strided=strided)
+        self._winograd_forward = partial(plan_winograd.forward, strided=strided)
+        self._winograd_weight = partial(plan_winograd_weight.backward_weight, strided=strided)
         self.tile_bytes = tile_bytes
         self.address = address
         self._programs = lru_cache(maxsize=1024)(self._planned)
@@ -151,7 +152,7 @@ class Engine:
         return p.ready()
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
-        apart, form = self._transform(p, self._winograd, g)
+        apart, form = self._transform(p, self._winograd_forward, g)
         if form is not None:
             out = self._whole(p, y, apart and apart.y)
             self._multiply_winograd(p, self._split(p, x, apart and apart.x), w, bias, out, form, g)
@@ -179,7 +180,7 @@ class Engine:
             if with_bias:
                 self._sum_planes(p, dy, db, g)
             return
-        apart, form = self._transform(p, plan_winograd_weight.backward_weight, g)
+        apart, form = self._transform(p, self._winograd_weight, g)
         if form is None:
             return self._multiply_weight(p, x, dy, dw, db if with_bias else None, g)
         source, grads = self._split(p, x, apart and apart.x), self._split(p, dy, apart and apart.y)

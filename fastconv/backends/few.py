@@ -1,6 +1,6 @@
 """The engine with forms of its own for few channels a group, which `fastconv.backends.plan_rows` plans."""
 
-from fastconv.backends import plan_rows, plan_winograd, plan_winograd_weight
+from fastconv.backends import plan_rows, plan_winograd
 from fastconv.backends.engine import Engine, past
 
 
@@ -32,7 +32,7 @@ class FewChannels(Engine):
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
         product = self._rows_forward(p, g)
-        if product is None or self._transform(p, self._winograd, g)[1]:
+        if product is None or self._transform(p, self._winograd_forward, g)[1]:
             return super().plan_conv_forward(p, g, x, w, bias, y)
         self._multiply_rows(p, x, w, bias, y, product)
 
@@ -44,7 +44,7 @@ class FewChannels(Engine):
 
     def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
         product = self._rows_backward_weight(p, g)
-        if product is None or self._transform(p, plan_winograd_weight.backward_weight, g)[1]:
+        if product is None or self._transform(p, self._winograd_weight, g)[1]:
             return super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
         self._add_rows(p, "add_rows", (product.taps,), x, dy, dw, db if with_bias else None, product)
 

@@ -152,11 +152,11 @@ def fits(g, kernels):
             and g.dilation[1:] == (1, 1))
 
 
-def pays(images, groups, channels, filters, depth, taps, output, width=0, again=0, needed=None):
+def pays(images, groups, channels, filters, depth, taps, output, width=0, again=0, strided=None):
     """Whether it is the faster way, by cycles counted for 16-lane vectors; `depth` is the kernel's.
 
     The phases are those of the channels or, given the `width` of a panel, of the filters. Channels are transformed
-    `again` times. `needed` takes the place of `NEEDED`.
+    `again` times. `strided` takes the place of ``NEEDED[2]`` where the phases have products of their own.
 
     A transform of a tile costs about as much as 200 multiply-adds of a vector for every 16 channels, turning the
     planes included; the weights' costs 150 for every 16 of their channel pairs.
@@ -174,7 +174,9 @@ def pays(images, groups, channels, filters, depth, taps, output, width=0, again=
     # 8 x 28 x 28 and a stride of 2.
     if again and phases > 1 and 36 * 4 * pairs > CACHED:
         weights += 22 * pairs
-    needed = needed or NEEDED[min(max(taps.step), 3)]
+    needed = NEEDED[min(max(taps.step), 3)]
+    if strided and max(taps.step) == 2 and sets_of(phases, channels) > 1:
+        needed = strided
     return (min(channels, filters) >= (8 if phases > 1 else 16)
             and groups * needed * (winograd + weights) < groups * direct)
 

@@ -192,9 +192,8 @@ def forward(g, width, kernels=KERNELS, taps=None, strided=None):
     `kernels` are the sizes R for which there is code; `taps` those of an Apart; `strided` is as of `Engine`.
     """
     channels, filters, images, taps = g.c // g.groups, g.k // g.groups, g.n * g.output[0], taps or taps_of(g)
-    needed = strided if max(taps.step) == 2 else None
     if not fits(g, kernels) or not pays(images, g.groups, channels, filters, g.kernel[0], taps, g.output[1:],
-                                        needed=needed):
+                                        strided=strided):
         return None
     steps = channels // taps.phases * g.kernel[0] * prod(taps.size)
     panels = Panels(g.groups, filters, 1, steps, filters * steps, 0, steps, width)

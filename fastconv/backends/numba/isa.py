@@ -9,7 +9,6 @@ import platform
 from numba.core.registry import cpu_target
 
 from fastconv.backends.plan_rows import ADVANTAGE
-from fastconv.backends.plan_transform import NEEDED
 
 # Rows of a tile by its number of vectors: as many accumulators as the registers hold beside the operands, and never
 # so many row pointers that they spill (12 x 2 vectors: 114 GFLOP/s; 8 x 2: 259). Of 8 x 3 vectors some sums move to the
@@ -33,8 +32,8 @@ def _name():
 
 NAME = _name()
 CPU = cpu_target.target_context.codegen().magic_tuple()[1]
-# Whether what was measured on an Intel Xeon of 2023 (Emerald Rapids) holds, and not what was on Zen 4 and 5. Its vectors
-# of 64 bytes are shuffled by one unit; beyond 2 MB of second-level cache it reads 30 GB/s a core, with 95 ns of latency.
+# Whether what was measured on an Intel Xeon of 2023 (Emerald Rapids) holds, not what was on Zen 4 and 5. One unit of it
+# shuffles vectors of 64 bytes, and beyond 2 MB of second-level cache a core reads 30 GB/s, with 95 ns of latency.
 INTEL = NAME == "avx512" and not CPU.startswith("znver")
 VECTOR_BYTES, TILE_ROWS = _TABLE[NAME]
 TILE_VECTORS = max(TILE_ROWS)
@@ -48,10 +47,10 @@ JOINS = 0.85 if NAME == "avx512" and CPU != "znver4" else ADVANTAGE
 # Cycles that it takes to turn a vector of elements. Planes of 14 x 14, 8 x 512 of them, take 0.62 ms turned and 0.36 as
 # they are on Intel, for 3 x 3 taps; of 7 x 7, 8 x 960 of them, 0.32 and 0.60.
 TURNING = 10.5 if INTEL else 5.5
-# How many times as fast as the direct product the transform of a forward pass with strides of 2 must be expected to be.
-# On Intel points and weights that leave the second-level cache take longer: 18.6 ms in place of 16.1 for 3 x 3 taps and
-# 128 channels of 8 x 56 x 56, of which 1.35 is expected; 2.7 in place of 3.1 for 4 x 4 taps and 32 to 64, of which 1.75.
-STRIDED = 1.7 if INTEL else NEEDED[2]
+# `strided` of `Engine`. On Intel points and weights that leave the second-level cache take longer: 18.6 ms in place of
+# 16.1 for 3 x 3 taps and 128 channels of 8 x 56 x 56, where the transform is expected to be 1.35 times as fast, and for
+# the weight gradient 22.1 in place of 19.2 (1.15); 2.7 in place of 3.1 for 4 x 4 taps and 32 to 64 channels (1.75).
+STRIDED = 1.7 if INTEL else None
 # Whether there are stores of vectors that go past the caches; they are not in order with others.
 PAST = NAME in ("avx512", "avx2")
 # And whether they may go to several planes by turns: a vector must be a whole line of the cache, as half lines leave in
