@@ -11,7 +11,7 @@ from fastconv.backends.engine import past
 from fastconv.backends.numba.conv import OFFSETS, WIDEST_ROWS, pack_columns
 from fastconv.backends.numba.dot import total
 from fastconv.backends.numba.isa import INTEL, NAME, TILE_ROWS, TILE_VECTORS, UNROLLED, VECTOR_BYTES
-from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
+from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
 from fastconv.backends.numba.lines import add_vectors, copy, copy_vectors
 from fastconv.backends.numba.straight import multiply_straight
 from fastconv.backends.numba.stream import drain, stream
@@ -27,6 +27,7 @@ VECTORS = 256 // VECTOR_BYTES
 # 64 to 256 channels of 8 x 56 x 56 take 5% longer on Zen 5.
 STEPS = 128 if NAME == "avx512" else 256
 PANEL = STEPS * 64
+SOON = 8  # rows later whose lines are asked for, to write to
 TOGETHER = 24  # rows that are stored at a time, whole tiles of 6 and of 8: stores go on while the next ones are summed
 ROWS = 85 * TOGETHER  # rows of a block of columns whose sums are kept at a time
 # Rows that tiles side by side have together. Where a narrower tile has more rows than the widest one, it would add to
@@ -150,6 +151,9 @@ def multiply_planes(begin, end, a, like):
                         target = shift(out, ((n * groups + group) * rows + done) * plane + p)
                         for r in range(i, min(i + TOGETHER, here)):
                             to, from_ = shift(target, r * plane), shift(sums, (r - i) * width + j)
+                            if INTEL and not past:  # 3% less for 256 to 64 channels of 8 x 56 x 56
+                                for q in range(0, run, line):
+                                    prefetch(shift(to, SOON * plane + q))
                             more = bias[group * rows + done + r] if a[2] != 0 else number(-0.0, like)
                             if past and run % size == 0:
                                 stream(to, from_, more, run // size)
