@@ -88,13 +88,16 @@ class Engine:
     strided : float, optional
         How many times as fast as the direct product the transform must be expected to be, for a forward pass or a
         weight gradient with strides of 2 and many channels, if not `plan_transform.NEEDED`.
+    products : int
+        Bytes of products at Winograd's points that a work item of the weight gradient may hold.
     """
 
-    def __init__(self, run, tile_bytes, address, pairs=False, kernels=(3,), strided=None):
+    def __init__(self, run, tile_bytes, address, pairs=False, kernels=(3,), strided=None,
+                 products=plan_winograd_weight.PRODUCTS):
         self.run = run
         self.pairs, self.kernels = pairs, kernels
         self._winograd_forward = partial(plan_winograd.forward, strided=strided)
-        self._winograd_weight = partial(plan_winograd_weight.backward_weight, strided=strided)
+        self._winograd_weight = partial(plan_winograd_weight.backward_weight, strided=strided, products=products)
         self.tile_bytes = tile_bytes
         self.address = address
         self._programs = lru_cache(maxsize=1024)(self._planned)

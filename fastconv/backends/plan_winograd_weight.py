@@ -115,11 +115,11 @@ class WinogradWeight:
 
 
 @lru_cache(maxsize=512)
-def backward_weight(g, width, kernels=KERNELS, taps=None, strided=None):
-    """The Winograd of the weight gradient, or None; the parameters are as of `plan_winograd.forward`."""
+def backward_weight(g, width, kernels=KERNELS, taps=None, strided=None, products=PRODUCTS):
+    """The Winograd of the weight gradient, or None; the parameters are as of `plan_winograd.forward` and `Engine`."""
     channels, filters, images, taps = g.c // g.groups, g.k // g.groups, g.n * g.output[0], taps or taps_of(g)
     panel_blocks = -(-filters // width)
-    run = max(1, min(panel_blocks, PRODUCTS // (36 * 4 * up(channels * g.kernel[0]) * width)))
+    run = max(1, min(panel_blocks, products // (36 * 4 * up(channels * g.kernel[0]) * width)))
     if not fits(g, kernels) or not pays(images, g.groups, channels, filters, g.kernel[0], taps, g.output[1:],
                                           again=-(-panel_blocks // run), strided=strided):
         return None

@@ -134,7 +134,7 @@ class _Numba(_Planes, Depthwise):
 
 _contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS,
                    slide.SLIDES, slide.SLIDE_DOTS, tuple(fan.FANS.items()), joins=isa.JOINS, pairs=True,
-                   kernels=KERNELS, strided=isa.STRIDED, turning=isa.TURNING)
+                   kernels=KERNELS, strided=isa.STRIDED, products=isa.PRODUCTS, turning=isa.TURNING)
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight
