@@ -114,7 +114,7 @@ def test_older_cpus(fresh, name):
     assert [dtype for dtype, error in errors.items() if not error < TOLERANCES[dtype]] == []
 
 
-# Takes the vectors of AVX-512, which LLVM halves for a CPU without.
+# Takes the vectors of AVX-512, which LLVM halves for a CPU without, and what of them is Intel's or not.
 WIDEN = """
 import importlib.util, sys
 spec = importlib.util.find_spec("fastconv.backends")
@@ -123,14 +123,16 @@ spec = importlib.util.spec_from_file_location("fastconv.backends.numba.isa",
 isa = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(isa)
 isa.NAME, (isa.VECTOR_BYTES, isa.TILE_ROWS) = "avx512", isa._TABLE["avx512"]
-isa.TILE_VECTORS, isa.UNROLLED, isa.PAST_BY_TURNS = max(isa.TILE_ROWS), 1, True
+isa.TILE_VECTORS, isa.PAST_BY_TURNS = max(isa.TILE_ROWS), True
+isa.INTEL, isa.UNROLLED = (True, 4) if INTEL else (False, 1)
 sys.modules[spec.name] = isa
 """
 
 
-def test_wider_vectors(fresh, tmp_path):
+@pytest.mark.parametrize("intel", [True, False])
+def test_wider_vectors(fresh, tmp_path, intel):
     """Vectors of 512 bits and their tiles, whatever the CPU: narrower tiles have more rows than the widest one."""
-    code = WIDEN + 'CONV_TYPES, POOL_TYPES = ["float32"], ["float32", "float64"]' + COMPARE
+    code = f"INTEL = {intel}" + WIDEN + 'CONV_TYPES, POOL_TYPES = ["float32"], ["float32", "float64"]' + COMPARE
     used, ran, errors = json.loads(fresh(code, NUMBA_CACHE_DIR=str(tmp_path)))
     assert used == "avx512"
     assert set(ran) >= RAN
