@@ -7,6 +7,7 @@ import pytest
 from references import assert_close, call, sum_bound
 
 from fastconv import backends
+from fastconv.backends.numba import pointwise as numba_pointwise
 from fastconv.geometry import Geometry
 
 
@@ -60,3 +61,42 @@ def test_pointwise(name, dtype, steps):
     dw = np.full(g.w_shape, np.nan, dtype)
     module.conv_backward_weight(x, dy, dw, None, g)
     assert np.array_equal(dw, found[2])
+
+
+STRIDED = {
+    "plane": (Geometry(2, 40, 90, (1, 47, 64), (1, 1, 1), (1, 24, 32), (1, 2, 2)), 2),
+    "groups": (Geometry(1, 66, 132, (1, 70, 85), (1, 1, 1), (1, 24, 29), (1, 3, 3), groups=2), 3),
+    "volume": (Geometry(1, 33, 70, (5, 27, 30), (1, 1, 1), (3, 14, 15), (2, 2, 2)), 2),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", STRIDED)
+def test_strides(name, dtype, steps, monkeypatch):
+    """What the stride leaves out is nothing to the results, and has no gradient."""
+    g, stride = STRIDED[name]
+    one = pointwise(g.n, g.c, g.k, g.output, g.groups)
+    rng = np.random.default_rng(len(name))
+    x, w, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (g.x_shape, g.w_shape, (g.k,), g.y_shape))
+    every = slice(None, None, stride)
+    inside = (..., every if g.input[0] > 1 else slice(None), every, every)
+    met = np.ascontiguousarray(x[inside])
+    x[inside], aside = met, np.full(g.x_shape, True)
+    aside[inside] = False
+    x[aside] = np.nan
+    module = backends.get("numba")
+
+    def results(x, g):
+        return (*call(module.conv_forward, [x, w, bias], [(g.y_shape, dtype)], g),
+                *call(module.conv_backward_input, [dy, w], [(g.x_shape, dtype)], g),
+                *call(module.conv_backward_weight, [x, dy], [(g.w_shape, dtype), ((g.k,), dtype)], g))
+
+    monkeypatch.setattr(numba_pointwise, "COPIED", True)
+    ran = steps(module)
+    y, dx, dw, db = results(x, g)
+    kernels = {kernel for kernel, *_ in ran}
+    assert {"multiply_planes", "add_planes", "im2col", "col2im"} <= kernels
+    wanted = results(met, one)
+    for a, e in zip((y, dx[inside], dw, db), wanted, strict=True):
+        assert np.array_equal(a, e.reshape(a.shape))
+    assert not dx[aside].any()

@@ -90,19 +90,33 @@ class _Planes(Engine):
     def plan_conv_forward(self, p, g, x, w, bias, y):
         if pointwise.serves(g, y):
             return pointwise.forward(p, g, x, w, bias, y)
-        super().plan_conv_forward(p, g, x, w, bias, y)
+        met = pointwise.met(g)
+        if met is None or not pointwise.widens(g) or not pointwise.serves(met, y):
+            return super().plan_conv_forward(p, g, x, w, bias, y)
+        elements = p.space(prod(met.x_shape))
+        self.plan_im2col(p, g, x, elements)
+        pointwise.forward(p, met, elements, w, bias, y)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
         if pointwise.serves(g, dx):
             return pointwise.backward_input(p, g, dy, w, dx)
-        super().plan_conv_backward_input(p, g, dy, w, dx)
+        met = pointwise.met(g)
+        if met is None or not pointwise.serves(met, dx):
+            return super().plan_conv_backward_input(p, g, dy, w, dx)
+        elements = p.space(prod(met.x_shape))
+        pointwise.backward_input(p, met, dy, w, elements)
+        self.plan_col2im(p, g, elements, dx)
 
     def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
-        if pointwise.serves_weight(g):
-            for parts in pointwise.backward_weight(p, g, x, dy, dw, db if with_bias else None):
-                self._add_up(p, *parts)
-            return
-        super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
+        met = pointwise.met(g)
+        if met is not None and pointwise.widens(g) and pointwise.serves_weight(met):
+            elements = p.space(prod(met.x_shape))
+            self.plan_im2col(p, g, x, elements)
+            g, x = met, elements
+        if not pointwise.serves_weight(g):
+            return super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
+        for parts in pointwise.backward_weight(p, g, x, dy, dw, db if with_bias else None):
+            self._add_up(p, *parts)
 
     def plan_max_pool_forward(self, p, g, x, y, indices):
         if joined.serves(g):
