@@ -46,8 +46,8 @@ UNROLLED = 4 if NAME == "avx2" or INTEL else 1
 # for 29 random shapes, and 0.054 ms in place of 0.069 for 3 to 16 channels of 8 x 28 x 28 and 5 x 5 taps. Zen 4 halves
 # its vectors.
 JOINS = 0.85 if NAME == "avx512" and CPU != "znver4" else ADVANTAGE
-# Cycles that it takes to turn a vector of elements. Planes of 14 x 14, 8 x 512 of them, take 0.62 ms turned and 0.36 as
-# they are on Intel, for 3 x 3 taps; of 7 x 7, 8 x 960 of them, 0.32 and 0.60.
+# Cycles that it takes to turn a vector of elements, 5.5 on Zen 5. On Intel 8 x 512 planes of 14 x 14 take 0.62 ms
+# turned and 0.36 as they are, for 3 x 3 taps, and 8 x 960 of 7 x 7 0.32 and 0.60.
 TURNING = 10.5 if INTEL else 5.5
 # `strided` of `Engine`. On Intel points and weights that leave the second-level cache take longer: 18.6 ms in place of
 # 16.1 for 3 x 3 taps and 128 channels of 8 x 56 x 56, where the transform is expected to be 1.35 times as fast, and for
