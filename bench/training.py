@@ -11,7 +11,10 @@ from bench.reference import Invalid
 CHECKED = 4  # steps whose losses are compared
 RATE = 1e-3
 TIMED_RATE = 1e-9  # so that thousands of timed steps do the work of the first ones: no loss that vanishes
-TOLERANCE = 1e-4  # of a loss; the first step of RMSprop follows the sign of the gradient, however small that is
+# Of a loss. The first step of RMSprop moves every weight by a hundredth along its gradient's sign, however
+# small that gradient is: one that is smaller than its error may go the wrong way. With products of halves gradients err
+# by up to 5e-6 of the largest one, and the losses of 16 to 256 images by 3e-5 to 1.2e-4; without by 2e-6.
+TOLERANCE = 3e-4
 
 
 @dataclass(frozen=True)

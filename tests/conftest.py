@@ -80,6 +80,17 @@ def steps(monkeypatch):
         contract._programs.cache_clear()
 
 
+@pytest.fixture
+def no_halves(monkeypatch):
+    """Leave the matrix unit out where there is one, of what tests run what is done without it."""
+    from fastconv.backends import numba, plan_halves_cost
+
+    monkeypatch.setattr(plan_halves_cost, "pays", lambda *args: False)
+    numba._contract._programs.cache_clear()
+    yield
+    numba._contract._programs.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def _settings():
     """Put back the backend, the number of threads and the precision that a test changed."""

@@ -125,6 +125,7 @@ spec.loader.exec_module(isa)
 isa.NAME, (isa.VECTOR_BYTES, isa.TILE_ROWS) = "avx512", isa._TABLE["avx512"]
 isa.TILE_VECTORS, isa.PAST_BY_TURNS = max(isa.TILE_ROWS), True
 isa.INTEL, isa.UNROLLED = (True, 4) if INTEL else (False, 1)
+isa.AMX = isa.HALVES = False
 sys.modules[spec.name] = isa
 """
 

@@ -34,7 +34,7 @@ CASES = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CASES)
-def test_pointwise(name, dtype, steps):
+def test_pointwise(name, dtype, no_halves, steps):
     g = CASES[name]
     rng = np.random.default_rng(len(name))
     x, w, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (g.x_shape, g.w_shape, (g.k,), g.y_shape))
@@ -72,7 +72,7 @@ STRIDED = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", STRIDED)
-def test_strides(name, dtype, steps, monkeypatch):
+def test_strides(name, dtype, no_halves, steps, monkeypatch):
     """What the stride leaves out is nothing to the results, and has no gradient."""
     g, stride = STRIDED[name]
     one = pointwise(g.n, g.c, g.k, g.output, g.groups)

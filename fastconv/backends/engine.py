@@ -21,6 +21,12 @@ winograd_gradient    source, dy, out, rows, work,                               
                      `plan_winograd_weight.WinogradWeight.args`
 sum_planes           planes, sums, elements of one                                    a plane
 split, join          the input, the result, `plan_apart.Phases.args`                  a plane
+pack_halves          w, weights, turned, places, `plan_halves.Halves.weight_args`      a tile of filters of a block of
+                                                                                      channels
+multiply_halves      source, weights, bias or 0, out, work, columns,                  a block of rows or images, a run
+                     `plan_halves.Halves.args`, past                                  of panels
+add_halves           x, dy, out, work, places,                                        a range of filters and channels,
+                     `plan_halves_weight.HalvesWeight.args`                           part of the sum
 add_up               parts, out, number of parts, elements of one                     1024 elements
 multiply_rows        source, w, bias or 0, out, scratch, col_a, col_b, phases,        a chunk of images, groups and
                      chunks, `plan_rows.Rows.args`, past                              strips

@@ -5,9 +5,15 @@ from math import prod
 import numba
 import numpy as np
 
-from fastconv.backends import BackendUnavailable
+from fastconv.backends import (
+    BackendUnavailable,
+    plan_halves,
+    plan_halves_cost,
+    plan_halves_weight,
+    plan_winograd,
+)
 from fastconv.backends.depthwise import Depthwise
-from fastconv.backends.engine import Engine
+from fastconv.backends.engine import MULTIPLY_ADDS, Engine, past
 from fastconv.backends.numba import (
     across,
     axes,
@@ -75,6 +81,12 @@ _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "mult
             "max_forward": pool.max_forward, "max_backward": pool_backward.max_backward,
             "avg_forward": pool.avg_forward, "avg_backward": pool_backward.avg_backward,
             "max_joined": joined.max_joined, "avg_joined": joined.avg_joined}
+
+
+if isa.HALVES:
+    from fastconv.backends.numba import halves, halves_weight
+
+    _KERNELS |= halves.KERNELS | halves_weight.KERNELS
 
 
 def _run(kernel, count, args, dtype, work, most):
@@ -146,9 +158,60 @@ class _Numba(_Planes, Depthwise):
     """Whole planes come first."""
 
 
-_contract = _Numba(_run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS,
-                   slide.SLIDES, slide.SLIDE_DOTS, tuple(fan.FANS.items()), joins=isa.JOINS, pairs=True,
-                   kernels=KERNELS, strided=isa.STRIDED, products=isa.PRODUCTS, turning=isa.TURNING)
+class _Halves(_Numba):
+    """With products of halves, where there is a matrix unit for them and they pay."""
+
+    def plan_conv_forward(self, p, g, x, w, bias, y):
+        form = self._halves(p, g, plan_halves.forward, plan_halves_cost.product, self._winograd_forward)
+        if form is None:
+            return super().plan_conv_forward(p, g, x, w, bias, y)
+        self._multiply_halves(p, form, x, w, bias, y, g)
+
+    def plan_conv_backward_input(self, p, g, dy, w, dx):
+        form = self._halves(p, g, plan_halves.backward_input, plan_halves_cost.product, plan_winograd.backward_input)
+        if form is None:
+            return super().plan_conv_backward_input(p, g, dy, w, dx)
+        self._multiply_halves(p, form, dy, w, None, dx, g)
+
+    def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
+        form = self._halves(p, g, plan_halves_weight.backward_weight, plan_halves_cost.weight_product,
+                            self._winograd_weight)
+        if form is None:
+            return super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
+        out = self._parts(p, form, dw)
+        parts = min(p.most, form.items)
+        space = p.space(parts * form.sections[-1])
+        p.do("add_halves", form.items, (x, dy, out, space, form.places), form.args(parts),
+             g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
+        if out is not dw:
+            self._add_up(p, out, form.splits, dw)
+        if with_bias:
+            self._sum_planes(p, dy, db, g)
+
+    def _halves(self, p, g, planner, cycles, winograd):
+        """The plan of a pass, or None; `cycles` counts what it takes, `winograd` plans the transform."""
+        form = None if p.dtype.itemsize != 4 or p.exact else planner(g)
+        if form is None or not plan_halves_cost.pays(g, cycles(form), self._transform(p, winograd, g)[1] is not None):
+            return None
+        return form
+
+    def _multiply_halves(self, p, form, source, w, bias, out, g):
+        weights = p.space(form.weights)
+        parts = min(p.most, form.weight_items)
+        turned = p.space(form.weight_space(parts))
+        p.do("pack_halves", form.weight_items, (w, weights, turned, form.places), form.weight_args(parts), form.weights,
+             parts)
+        p.drop(turned)
+        parts = min(p.most, form.items)
+        space = p.space(parts * form.space)
+        p.do("multiply_halves", form.items, (source, weights, bias, out, space, form.columns),
+             (*form.args(parts), past(p, out)), g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
+
+
+_contract = (_Halves if isa.HALVES else _Numba)(
+    _run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS, slide.SLIDES, slide.SLIDE_DOTS,
+    tuple(fan.FANS.items()), joins=isa.JOINS, pairs=True, kernels=KERNELS, strided=isa.STRIDED, products=isa.PRODUCTS,
+    turning=isa.TURNING)
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight
@@ -172,7 +235,7 @@ def warmup(progress=iter):
     progress : callable, optional
         Wraps the list of kernels as it is gone through, as ``tqdm`` does.
     """
-    todo = [(kernel, np.dtype(dtype)) for dtype in (np.float32, np.float64) for kernel in jit.RangeKernel.every]
+    todo = [(kernel, dtype) for dtype in jit.BOTH for kernel in jit.RangeKernel.every if dtype in kernel.dtypes]
     for kernel, dtype in progress(todo):
         kernel.address(dtype)
 

@@ -4,7 +4,9 @@ The instruction set is the one LLVM generates code for, which NUMBA_CPU_NAME and
 disk cache is keyed by the same two, so code of one instruction set is never loaded for another.
 """
 
+import ctypes
 import platform
+import sys
 
 from numba.core.registry import cpu_target
 
@@ -25,14 +27,26 @@ _TABLE = {
 def _name():
     if platform.machine().lower() in ("aarch64", "arm64"):
         return "neon"
-    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    if "+avx512f" in features:
+    if "+avx512f" in FEATURES:
         return "avx512"
-    return "avx2" if "+avx2" in features and "+fma" in features else "generic"
+    return "avx2" if "+avx2" in FEATURES and "+fma" in FEATURES else "generic"
 
 
+def _tiles_allowed():
+    """Whether Linux lets this process use the registers of AMX, which it asks for: they are 8 KiB for it to save."""
+    arch_prctl, request, tiles = 158, 0x1023, 18
+    try:
+        return ctypes.CDLL(None).syscall(arch_prctl, request, tiles) == 0
+    except (OSError, AttributeError):
+        return False
+
+
+_, CPU, FEATURES = cpu_target.target_context.codegen().magic_tuple()
+FEATURES = FEATURES.split(",")
 NAME = _name()
-CPU = cpu_target.target_context.codegen().magic_tuple()[1]
+# Whether there is a matrix unit for tiles of bfloat16, and whether float32 is multiplied as such halves.
+AMX = HALVES = (NAME == "avx512" and "+amx-bf16" in FEATURES and "+amx-tile" in FEATURES and sys.platform == "linux"
+                and _tiles_allowed())
 # Whether what was measured on an Intel Xeon of 2023 (Emerald Rapids) holds, not what was on Zen 4 and 5. One unit of it
 # shuffles vectors of 64 bytes, and beyond 2 MB of second-level cache a core reads 30 GB/s, with 95 ns of latency.
 INTEL = NAME == "avx512" and not CPU.startswith("znver")

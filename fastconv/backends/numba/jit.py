@@ -11,6 +11,7 @@ import threading
 import warnings
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
@@ -49,14 +50,17 @@ def helper(function):
     return numba.njit(cache=CACHE, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
 
 
+FLOAT32, BOTH = (np.dtype(np.float32),), (np.dtype(np.float32), np.dtype(np.float64))
+
+
 class RangeKernel:
-    """A kernel with its machine code for each element type, compiled at the first use."""
+    """A kernel with its machine code for each element type of `dtypes`, compiled at the first use."""
 
     every = []
 
-    def __init__(self, function):
+    def __init__(self, function, dtypes=BOTH):
         self.every.append(self)
-        self.function = function
+        self.function, self.dtypes = function, dtypes
         self.compiled = {}
         self.lock = threading.Lock()
 

@@ -1,0 +1,186 @@
+"""Convolution on halves by the matrix unit, or by tiles that are emulated where there is none."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fastconv import geometry, set_num_threads
+from fastconv.backends import numba as engine
+from fastconv.backends import plan_halves, plan_halves_cost, plan_halves_weight
+from fastconv.backends.numba import isa
+
+# x's shape, w's shape, stride, padding, dilation, groups.
+CASES = {
+    "padded": ((2, 64, 10, 10), (64, 64, 3, 3), 1, 1, 1, 1),
+    "valid_small_maps_joined": ((9, 64, 5, 5), (64, 64, 3, 3), 1, 0, 1, 1),
+    "pointwise_odd_plane": ((2, 70, 6, 7), (50, 70, 1, 1), 1, 0, 1, 1),
+    "pointwise_many_channels": ((3, 300, 7, 9), (36, 300, 1, 1), 1, 0, 1, 1),
+    "pointwise_strided": ((2, 64, 15, 14), (130, 64, 1, 1), 2, 0, 1, 1),
+    "strided": ((2, 20, 17, 19), (36, 20, 3, 3), 2, 1, 1, 1),
+    "strided_even_taps": ((2, 64, 14, 15), (40, 64, 4, 4), 2, 2, 1, 1),
+    "strided_by_3": ((2, 33, 7, 300), (40, 33, 1, 5), 3, (0, 2), 1, 1),
+    "stride_beyond_taps": ((2, 32, 11, 13), (32, 32, 2, 2), 4, 0, 1, 1),
+    "dilated": ((1, 32, 20, 20), (48, 32, 3, 3), 1, 2, 2, 1),
+    "dilated_strided": ((1, 40, 19, 22), (33, 40, 3, 3), 2, 3, 3, 1),
+    "groups": ((1, 34, 9, 8), (18, 17, 3, 2), 1, 1, 1, 2),
+    "folded": ((2, 3, 30, 44), (24, 3, 7, 7), 2, 3, 1, 1),
+    "folded_long_rows": ((1, 6, 3, 530), (20, 6, 1, 5), 1, (0, 2), 1, 1),
+    "half_a_block_of_channels": ((2, 48, 9, 40), (16, 48, 3, 3), 1, 1, 1, 1),
+    "few_channels": ((3, 16, 12, 12), (32, 16, 5, 5), 1, 0, 1, 1),
+    "padded_unevenly": ((2, 40, 21, 30), (50, 40, 3, 3), 1, (1, 2), 1, 1),
+    "padded_beyond_taps": ((2, 20, 8, 8), (20, 20, 3, 3), 1, 4, 1, 1),
+    "one_column": ((2, 16, 40, 1), (20, 16, 3, 1), 1, (5, 0), 1, 1),
+    "one_position": ((40, 32, 1, 1), (32, 32, 1, 1), 1, 0, 1, 1),
+    "blocks_of_rows": ((1, 64, 70, 33), (40, 64, 3, 3), 1, 1, 1, 1),
+    "weights_in_ranges": ((2, 200, 6, 6), (230, 200, 3, 3), 1, 1, 1, 1),
+    "large_kernel": ((1, 18, 20, 24), (17, 18, 11, 11), 1, 5, 1, 1),
+}
+# One product errs by 2^-17 for each factor, as its second half is rounded, and by as much for the product of the low
+# halves, which is left out: 7e-6 of sums of one term, and less of longer ones, whose errors are of either sign.
+TOLERANCE = 1e-5
+NAMES = ("y", "dx", "dw", "db")
+
+
+def passes(name):
+    """(geometry, [(function, arrays, shapes of the results, results in float64)])."""
+    from fastconv.backends import tensordot
+
+    x_shape, w_shape, *options = CASES[name]
+    g = geometry.conv("conv2d", x_shape, w_shape, *options)
+    rng = np.random.default_rng(len(name))
+    x, w, b, dy = (rng.standard_normal(shape, np.float32) for shape in (g.x_shape, g.w_shape, (g.k,), g.y_shape))
+    calls = []
+    for function, arrays, shapes in (("conv_forward", [x, w, b], [g.y_shape]),
+                                     ("conv_backward_input", [dy, w], [g.x_shape]),
+                                     ("conv_backward_weight", [x, dy], [g.w_shape, (g.k,)])):
+        wanted = [np.empty(shape) for shape in shapes]
+        getattr(tensordot, function)(*(a.astype(np.float64) for a in arrays), *wanted, g)
+        calls.append((function, arrays, shapes, wanted))
+    return g, calls
+
+
+def errors(name, backend):
+    """{result: its largest error over its largest element}, found between guard cells."""
+    from references import call
+
+    g, calls = passes(name)
+    found = []
+    for function, arrays, shapes, wanted in calls:
+        results = call(getattr(backend, function), arrays, [(shape, np.float32) for shape in shapes], g)
+        found += [float(np.abs(a - e).max() / np.abs(e).max()) for a, e in zip(results, wanted, strict=True)]
+    return dict(zip(NAMES, found, strict=True))
+
+
+@pytest.fixture
+def always(monkeypatch, steps):
+    """Halves wherever they can be; the list of what kernels ran."""
+    monkeypatch.setattr(plan_halves_cost, "pays", lambda *args: True)
+    return steps(engine)
+
+
+needs_a_unit = pytest.mark.skipif(not isa.HALVES, reason="no matrix unit; see test_emulated")
+
+
+@needs_a_unit
+@pytest.mark.parametrize("name", CASES)
+def test_unit(name, always):
+    assert max(errors(name, engine).values()) < TOLERANCE
+    assert {kernel for kernel, *_ in always} <= {"pack_halves", "multiply_halves", "add_halves", "sum_planes", "add_up"}
+    assert "multiply_halves" in {kernel for kernel, *_ in always}
+
+
+EMULATED = """
+import importlib.util, json, sys
+sys.path.insert(0, "tests")
+spec = importlib.util.find_spec("fastconv.backends")
+spec = importlib.util.spec_from_file_location("fastconv.backends.numba.isa",
+                                              spec.submodule_search_locations[0] + "/numba/isa.py")
+isa = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(isa)
+isa.NAME, (isa.VECTOR_BYTES, isa.TILE_ROWS) = "avx512", isa._TABLE["avx512"]
+isa.TILE_VECTORS, isa.PAST_BY_TURNS, isa.AMX, isa.HALVES = max(isa.TILE_ROWS), True, False, True
+sys.modules[spec.name] = isa
+import test_halves
+test_halves.plan_halves_cost.pays = lambda *args: True
+print(json.dumps({name: test_halves.errors(name, test_halves.engine) for name in test_halves.CASES}))
+"""
+
+
+def test_emulated(fresh, tmp_path):
+    """What is laid out for a matrix unit, and what it makes of that, whatever the CPU."""
+    found = json.loads(fresh(EMULATED, NUMBA_CACHE_DIR=str(tmp_path)))
+    assert found.keys() == CASES.keys()
+    assert [name for name, of_name in found.items() if not max(of_name.values()) < TOLERANCE] == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_offsets_lie_inside(name):
+    """No tile of a plan is read from outside of the halves, and none of the weights' rows is missing."""
+    x_shape, w_shape, *options = CASES[name]
+    g = geometry.conv("conv2d", x_shape, w_shape, *options)
+    for form in (plan_halves.forward(g), plan_halves.backward_input(g)):
+        offsets = form.columns.array[len(form.taps):]
+        last = (form.block[1] - 1) * form.image + (plan_halves.TILE * form.tiles - 1) * form.apart
+        block = plan_halves.DEPTH * form.plane
+        assert offsets.min() >= 0
+        assert (offsets % block // plan_halves.TILE + last).max() < form.plane
+        assert sum(form.columns.array[:len(form.taps)]) == len(offsets) == form.steps
+        rows = form.places.array.reshape(-1, plan_halves.DEPTH + 2)[:, 2:]
+        assert rows.max() <= plan_halves.DEPTH * form.kernel
+    form = plan_halves_weight.backward_weight(g)
+    last = (0 if form.joined else (form.block[1] - 1) * form.image) + plan_halves.DEPTH * form.steps * form.ahead.apart
+    assert max(form.offsets) + last <= form.plane - form.front
+    assert form.sections == tuple(sorted(form.sections))
+
+
+@needs_a_unit
+@pytest.mark.parametrize("name", ["padded", "strided", "weights_in_ranges", "valid_small_maps_joined"])
+def test_same_bits_on_any_number_of_threads(name, always):
+    g, calls = passes(name)
+    found = []
+    for count in (1, 2):
+        set_num_threads(count)
+        results = [np.empty(shape, np.float32) for _, _, shapes, _ in calls for shape in shapes]
+        for (function, arrays, *_), own in zip(calls, (results[:1], results[1:2], results[2:]), strict=True):
+            getattr(engine, function)(*arrays, *own, g)
+        found.append([a.tobytes() for a in results])
+    assert found[0] == found[1]
+
+
+@needs_a_unit
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, np.uint32(0x7FFFFFFF).view(np.float32), 3.4e38, -3.4e38,
+                                   3.39e38])
+def test_large_numbers_and_none(value, always):
+    """What is infinite or no number is so where the direct sum says so, and a number too large for a half is not."""
+    from fastconv.backends import tensordot
+
+    g = geometry.conv("conv2d", (1, 32, 6, 7), (32, 32, 3, 3), 1, 1, 1, 1)
+    rng = np.random.default_rng(3)
+    x, w, b = (rng.standard_normal(shape, np.float32) for shape in (g.x_shape, g.w_shape, (g.k,)))
+    w *= np.float32(0.01)
+    x[0, 5, 0, 2, 3] = value
+    y, wanted = np.empty(g.y_shape, np.float32), np.empty(g.y_shape)
+    engine.conv_forward(x, w, b, y, g)
+    with np.errstate(invalid="ignore"):
+        tensordot.conv_forward(*(a.astype(np.float64) for a in (x, w, b)), wanted, g)
+    finite = np.isfinite(wanted)
+    assert np.array_equal(np.isnan(y), np.isnan(wanted))
+    assert np.array_equal(y[np.isinf(wanted)], wanted[np.isinf(wanted)])
+    # Of a single product the errors of the factors and of what is left out may add up.
+    assert np.abs(y[finite] - wanted[finite]).max() <= 2 * TOLERANCE * np.abs(wanted[finite]).max()
+
+
+@needs_a_unit
+def test_highest_rules_halves_out(steps):
+    import fastconv
+
+    ran = steps(engine)
+    x, w = np.ones((4, 64, 28, 28), np.float32), np.ones((64, 64, 3, 3), np.float32)
+    fastconv.functional.conv2d(x, w)
+    assert "multiply_halves" in {kernel for kernel, *_ in ran}
+    ran.clear()
+    fastconv.set_float32_precision("highest")
+    fastconv.functional.conv2d(x, w)
+    fastconv.functional.conv2d(x.astype(np.float64), w.astype(np.float64))
+    assert "multiply_halves" not in {kernel for kernel, *_ in ran}
