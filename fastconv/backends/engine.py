@@ -25,7 +25,7 @@ pack_halves          w, weights, turned, places, `plan_halves.Halves.weight_args
                                                                                       channels
 multiply_halves      source, weights, bias or 0, out, work, columns,                  a block of rows or images, a run
                      `plan_halves.Halves.args`, past                                  of panels
-add_halves           x, dy, out, work, places,                                        a range of filters and channels,
+add_halves           x, dy, out, work, places, sums of dy or 0,                      a range of filters and channels,
                      `plan_halves_weight.HalvesWeight.args`                           part of the sum
 add_up               parts, out, number of parts, elements of one                     1024 elements
 multiply_rows        source, w, bias or 0, out, scratch, col_a, col_b, phases,        a chunk of images, groups and

@@ -11,9 +11,10 @@ TILES = 85
 # of dy that is, of a weight, and of a result that is stored.
 SPREAD, SPREAD_LINES, GRADS, WEIGHT, STORED = 0.6, 1.2, 0.9, 1.0, 1.0
 CALL = 8000
-# Multiply-adds a cycle of the direct form and of Winograd's, and cycles that an element of x and y and a weight take.
+# Multiply-adds a cycle of the direct form and of Winograd's, and cycles that an element of x and y takes, and the
+# weights of a pair of channels, or their gradients.
 DIRECT, DIRECT_MOVED = 26, 0.7
-WINOGRAD, WINOGRAD_MOVED, WINOGRAD_WEIGHT = 62, 1.0, 2.2
+WINOGRAD, WINOGRAD_MOVED, WINOGRAD_WEIGHT, WINOGRAD_GRADIENT = 62, 1.0, 10, 40
 OTHER_CALL = 6000
 # How much of the other way's time halves may take. At 0.93 64 times 32 to 64 channels of 13 x 13 take 1.18 times as
 # long, for the weight gradient, and 8 times 48 of 28 x 28 1.15 times, forward.
@@ -44,8 +45,8 @@ def weight_product(form):
             + form.splits * ahead.groups * ahead.filters * form.columns * len(form.taps) + CALL)
 
 
-def otherwise(g, transformed):
-    """Cycles of a pass without, by Winograd's transform or directly."""
+def otherwise(g, transformed, gradient):
+    """Cycles of a pass without, by Winograd's transform or directly; whether it is the weight's `gradient`."""
     moved = prod(g.x_shape) + prod(g.y_shape)
     if not transformed:
         return g.multiply_adds / DIRECT + DIRECT_MOVED * moved + OTHER_CALL
@@ -53,8 +54,9 @@ def otherwise(g, transformed):
     tile = 4 if g.stride[2] > 1 else 7 - g.kernel[2]
     wasted = up(channels) * up(filters) / (channels * filters) * prod(up(o, tile) / o for o in g.output[1:])
     return (g.multiply_adds * wasted / WINOGRAD + WINOGRAD_MOVED * moved
-            + WINOGRAD_WEIGHT * g.groups * up(channels) * up(filters) + OTHER_CALL)
+            + (WINOGRAD_GRADIENT if gradient else WINOGRAD_WEIGHT) * g.groups * up(channels) * up(filters)
+            + OTHER_CALL)
 
 
-def pays(g, cycles, transformed):
-    return prod(g.output) >= LEAST and cycles < NEEDED * otherwise(g, transformed)
+def pays(g, cycles, transformed, gradient=False):
+    return prod(g.output) >= LEAST and cycles < NEEDED * otherwise(g, transformed, gradient)

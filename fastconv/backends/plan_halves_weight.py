@@ -135,12 +135,16 @@ class HalvesWeight:
 
     @cached_property
     def sections(self):
-        """Where in the workspace of a thread, in elements, there are pairs, gradients, sums, lines, and their end."""
+        """Where in the workspace of a thread, in elements, the parts begin, and its end.
+
+        They are pairs, gradients, sums, lines, and sums of gradients.
+        """
         filters, columns = self.ranges
         grads = 2 * columns * (self.front + self.plane)
         sums = grads + filters * DEPTH * self.steps * (1 if self.joined else self.block[1])
         lines = sums + filters * columns * len(self.taps)
-        return grads, sums, lines, lines + (filters if self.joined else TILE) * (DEPTH * self.steps + TILE)
+        totals = lines + (filters if self.joined else TILE) * (DEPTH * self.steps + TILE)
+        return grads, sums, lines, totals, totals + filters * TILE
 
     @cached_property
     def places(self):

@@ -178,20 +178,21 @@ class _Halves(_Numba):
                             self._winograd_weight)
         if form is None:
             return super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
-        out = self._parts(p, form, dw)
+        out, sums = self._parts(p, form, dw), self._parts(p, form, db) if with_bias else None
         parts = min(p.most, form.items)
         space = p.space(parts * form.sections[-1])
-        p.do("add_halves", form.items, (x, dy, out, space, form.places), form.args(parts),
+        p.do("add_halves", form.items, (x, dy, out, space, form.places, sums), form.args(parts),
              g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
-        if out is not dw:
+        if form.splits > 1:
             self._add_up(p, out, form.splits, dw)
-        if with_bias:
-            self._sum_planes(p, dy, db, g)
+            if with_bias:
+                self._add_up(p, sums, form.splits, db)
 
     def _halves(self, p, g, planner, cycles, winograd):
         """The plan of a pass, or None; `cycles` counts what it takes, `winograd` plans the transform."""
         form = None if p.dtype.itemsize != 4 or p.exact else planner(g)
-        if form is None or not plan_halves_cost.pays(g, cycles(form), self._transform(p, winograd, g)[1] is not None):
+        if form is None or not plan_halves_cost.pays(g, cycles(form), self._transform(p, winograd, g)[1] is not None,
+                                                     winograd is self._winograd_weight):
             return None
         return form
 

@@ -6,8 +6,10 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba import isa
 from fastconv.backends.numba.copies import window
+from fastconv.backends.numba.dot import total
 from fastconv.backends.numba.halves import fill, halve, pairs_of
 from fastconv.backends.numba.jit import FLOAT32, RangeKernel, helper, ints, pointer, shift, stack
+from fastconv.backends.numba.lines import add_vectors
 from fastconv.backends.numba.tile import flipped_block, transpose
 from fastconv.backends.numba.words import LANE, Vectors
 from fastconv.backends.plan_halves import DEPTH, PAIR, TILE
@@ -140,12 +142,13 @@ def _spread_pairs(source, size, image_stride, images, row, first, wide, a, pairs
 
 
 @helper
-def _spread_grads(dy, image_stride, images, row, some, first, wide, a, grads, lines, like):
+def _spread_grads(dy, image_stride, images, row, some, first, wide, a, grads, lines, totals, summed, like):
     """Gradients of `wide` filters from `first` on of `images` images, for `some` rows from `row` on.
 
-    Those of 16 filters are laid out with their padding first, as far as they are not read where they lie.
+    Those of 16 filters are laid out with their padding first, as far as they are not read where they lie. Where they
+    are to be `summed`, they are added to the `totals` while they are near: a vector for each filter.
     """
-    filters, height, width, pitch, steps, joined, apart = a[8], a[11], a[12], a[24], a[27], a[47] != 0, a[48]
+    filters, height, width, pitch, steps, joined, apart = a[8], a[11], a[12], a[24], a[27], a[48] != 0, a[49]
     length, used = steps * DEPTH + TILE, some * pitch
     whole = used // DEPTH if pitch == width and not joined else 0  # steps that are read where they lie
     for n in range(images):
@@ -165,6 +168,8 @@ def _spread_grads(dy, image_stride, images, row, some, first, wide, a, grads, li
                         window(shift(source, p * width), width, 0, shift(line, p * pitch), pitch, 0)
                 for j in range(used, stop - begun):
                     line[j] = 0
+                if summed:
+                    add_vectors(source, some * width, shift(totals, (tile + f) * TILE))
             for f in range(here, TILE):
                 for j in range(begun, stop):
                     own[f * length + j] = 0
@@ -184,8 +189,8 @@ def _spread_grads(dy, image_stride, images, row, some, first, wide, a, grads, li
 @helper
 def _write(sums, a, part, first_filter, first_channel, wide, across, places, like):
     """The sums as gradients of weights."""
-    channels, filters, fold, taps, together = a[7], a[8], a[19], a[29], a[46] != 0
-    filter_stride, channel_stride = a[44], a[45]
+    channels, filters, fold, taps, together = a[7], a[8], a[19], a[29], a[47] != 0
+    filter_stride, channel_stride = a[45], a[46]
     nothing = pointer(0, like)
     for f in range(min(wide, filters - first_filter)):
         to = shift(part, (first_filter + f) * filter_stride)
@@ -214,25 +219,28 @@ def _write(sums, a, part, first_filter, first_channel, wide, across, places, lik
 
 def _add_halves(begin, end, a, like):
     """A work item is a range of filters, a range of channels of a group, and a part of the blocks of positions."""
-    x, dy, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)
-    tap_at = ints(a[4])
+    x, dy, out, db = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[5], like)
+    tap_at, biased = ints(a[4]), a[5] != 0
+    space, a = pointer(a[3], like), shift(a, 1)
     images, groups, channels, filters, height, width = a[5], a[6], a[7], a[8], a[9], a[10]
     rows, dy_width, apart = a[11], a[12], a[18]
     block_rows, together, image, steps, plane, taps, chunk = a[21], a[22], a[26], a[27], a[28], a[29], a[30]
     wide, across, filter_ranges, channel_ranges, splits, blocks = a[31], a[32], a[33], a[34], a[35], a[36]
-    parts, count, space, group_stride = a[37], a[38], a[42], a[43]
-    pairs = shift(pointer(a[3], like), (begin * parts + count - 1) // count * space)
-    grads, sums, lines = shift(pairs, a[39]), shift(pairs, a[40]), shift(pairs, a[41])
+    parts, count, group_stride = a[37], a[38], a[44]
+    pairs = shift(space, (begin * parts + count - 1) // count * a[43])
+    grads, sums, lines, totals = (shift(pairs, a[39]), shift(pairs, a[40]), shift(pairs, a[41]), shift(pairs, a[42]))
     row_blocks = (rows + block_rows - 1) // block_rows
     x_plane, dy_plane = channels * height * width, filters * rows * dy_width
-    front, joined = TILE * apart, a[47] != 0
+    front, joined = TILE * apart, a[48] != 0
     low, pitch = TILE * (front + plane), TILE * apart
     configure()
     for item in range(begin, end):
         split, rest = item % splits, item // splits
         first_filter, rest = rest % filter_ranges * wide, rest // filter_ranges
         first_channel, group = rest % channel_ranges * across, rest // channel_ranges
-        begun = split * blocks // splits
+        begun, summed = split * blocks // splits, biased and first_channel == 0
+        for j in range(wide * TILE):
+            totals[j] = 0
         for block in range(begun, (split + 1) * blocks // splits):
             row, n = block % row_blocks * block_rows, block // row_blocks * together
             here, some = min(together, images - n), min(block_rows, rows - row)
@@ -240,7 +248,7 @@ def _add_halves(begin, end, a, like):
             _spread_pairs(shift(x, start), images * groups * x_plane - start, groups * x_plane, here, row,
                           first_channel, across, a, pairs, like)
             _spread_grads(shift(dy, (n * groups + group) * dy_plane), groups * dy_plane, here, row, some, first_filter,
-                          wide, a, grads, lines, like)
+                          wide, a, grads, lines, totals, summed, like)
             runs = 1 if joined else here
             for i in range(runs):
                 for t in range(0, steps, chunk):
@@ -254,6 +262,8 @@ def _add_halves(begin, end, a, like):
                             for s in range(taps):
                                 multiply_grads(min(chunk, steps - t), left, shift(right, tap_at[s]), low, pitch,
                                                shift(c, s * PAIR * PAIR), add)
+        for f in range(min(wide, filters - first_filter) if summed else 0):
+            db[(split * groups + group) * filters + first_filter + f] = total(shift(totals, f * TILE))
         _write(sums, a, shift(out, (split * groups + group) * group_stride), first_filter, first_channel, wide, across,
                shift(tap_at, taps), like)
     release()
