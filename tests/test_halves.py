@@ -34,6 +34,12 @@ CASES = {
     "one_position": ((40, 32, 1, 1), (32, 32, 1, 1), 1, 0, 1, 1),
     "blocks_of_rows": ((1, 64, 70, 33), (40, 64, 3, 3), 1, 1, 1, 1),
     "weights_in_ranges": ((2, 200, 6, 6), (230, 200, 3, 3), 1, 1, 1, 1),
+    "long_rows": ((1, 20, 1, 9001), (24, 20, 1, 3), 1, (0, 1), 1, 1),
+    "long_rows_strided": ((1, 18, 2, 18500), (20, 18, 1, 5), (1, 2), (0, 2), 1, 1),
+    "volume": ((2, 32, 4, 9, 10), (40, 32, 3, 3, 3), 1, 1, 1, 1),
+    "volume_strided_dilated": ((1, 20, 9, 9, 10), (40, 10, 2, 3, 3), (2, 1, 2), (0, 1, 2), (3, 1, 1), 2),
+    "volume_of_few_channels": ((2, 16, 5, 12, 13), (16, 16, 3, 1, 1), 1, (2, 0, 0), 1, 1),
+    "volume_in_phases": ((1, 33, 3, 11, 12), (34, 33, 2, 3, 4), (1, 2, 2), (1, 1, 2), (2, 1, 1), 1),
     "large_kernel": ((1, 18, 20, 24), (17, 18, 11, 11), 1, 5, 1, 1),
 }
 # One product errs by 2^-17 for each factor, as its second half is rounded, and by as much for the product of the low
@@ -47,7 +53,7 @@ def passes(name):
     from fastconv.backends import tensordot
 
     x_shape, w_shape, *options = CASES[name]
-    g = geometry.conv("conv2d", x_shape, w_shape, *options)
+    g = geometry.conv(f"conv{len(x_shape) - 2}d", x_shape, w_shape, *options)
     rng = np.random.default_rng(len(name))
     x, w, b, dy = (rng.standard_normal(shape, np.float32) for shape in (g.x_shape, g.w_shape, (g.k,), g.y_shape))
     calls = []
@@ -86,8 +92,10 @@ needs_a_unit = pytest.mark.skipif(not isa.HALVES, reason="no matrix unit; see te
 @pytest.mark.parametrize("name", CASES)
 def test_unit(name, always):
     assert max(errors(name, engine).values()) < TOLERANCE
-    assert {kernel for kernel, *_ in always} <= {"pack_halves", "multiply_halves", "add_halves", "sum_planes", "add_up"}
-    assert "multiply_halves" in {kernel for kernel, *_ in always}
+    ran = {kernel for kernel, *_ in always}
+    assert ran >= {"pack_halves", "multiply_halves", "add_halves"}
+    # The input gradient of volumes with strides from slice to slice is computed otherwise.
+    assert name == "volume_strided_dilated" or ran <= {"pack_halves", "multiply_halves", "add_halves", "add_up"}
 
 
 EMULATED = """
@@ -118,8 +126,8 @@ def test_emulated(fresh, tmp_path):
 def test_offsets_lie_inside(name):
     """No tile of a plan is read from outside of the halves, and none of the weights' rows is missing."""
     x_shape, w_shape, *options = CASES[name]
-    g = geometry.conv("conv2d", x_shape, w_shape, *options)
-    for form in (plan_halves.forward(g), plan_halves.backward_input(g)):
+    g = geometry.conv(f"conv{len(x_shape) - 2}d", x_shape, w_shape, *options)
+    for form in filter(None, (plan_halves.forward(g), plan_halves.backward_input(g))):
         offsets = form.columns.array[len(form.taps):]
         last = (form.block[1] - 1) * form.image + (plan_halves.TILE * form.tiles - 1) * form.apart
         block = plan_halves.DEPTH * form.plane

@@ -14,7 +14,7 @@ columns apart. (With 16 positions side by side instead, nothing would have to be
 cross cache lines: a tile then takes 16 ns to load in place of 2.4.) Rows that are equal modulo the stride are a phase:
 they follow each other at `pitch` positions, padding included, and positions are counted along them. A tap is one
 offset, and what is computed at positions in the padding is left out at the end. Where channels are few, the taps of a
-row are channels too (`fold`).
+row are channels too (`fold`). Slices of a volume are images, and the slices that one meets are phases of it.
 """
 
 from dataclasses import dataclass
@@ -61,6 +61,8 @@ class Halves:
     weight_strides: tuple   # of a group, a filter, a channel
     out_size: tuple
     out_apart: tuple = (1, 1)
+    slices: tuple = (1, 1, 1, 1, 0)     # of the result, of the source, apart, of taps apart, of zeros before
+    row_phases: int = 1     # of a slice of the source
 
     @cached_property
     def every(self):
@@ -81,14 +83,29 @@ class Halves:
         """Columns of the halves from a position to the next: 1 where those that no tap meets are left out."""
         return 1 if self.fold > 1 or not any(tap[2] for tap in self.every) else self.stride[1]
 
+    def pitch_of(self, columns):
+        """Positions from a row of so many of them to the next; whole rows may share the zeros between them."""
+        reach = (columns - 1) * self.apart + max(tap[2] for tap in self.every) + 1
+        before, size = self.before[1], self.size[1]
+        if (columns == self.positions[1] and self.stride[1] == 1 and self.fold == 1
+                and 0 < reach - size - before <= before):
+            return max(columns, size + before)
+        return -(-reach // self.apart)
+
+    @cached_property
+    def most(self):
+        """Positions of a block, if there are as many."""
+        position = 4 * (DEPTH * self.blocks * self.phases * self.apart + PAIR * self.out_apart[1])
+        return max(min(LEAST, MOST // (2 * position)), BLOCK // position)
+
+    @cached_property
+    def wide(self):
+        """Columns of a block: all, or whole tiles of a long row."""
+        return columns_of(self.positions[1], self.most)
+
     @cached_property
     def pitch(self):
-        """Positions from a row to the next; rows may share the zeros between them."""
-        reach = (self.positions[1] - 1) * self.apart + max(tap[2] for tap in self.every) + 1
-        before, size = self.before[1], self.size[1]
-        if self.stride[1] == 1 and self.fold == 1 and 0 < reach - size - before <= before:
-            return max(self.positions[1], size + before)
-        return -(-reach // self.apart)
+        return self.pitch_of(self.wide)
 
     @cached_property
     def source_pitch(self):
@@ -107,12 +124,9 @@ class Halves:
     def block(self):
         """(rows of a block, images of one)."""
         rows, pitch = self.positions[0], self.pitch
-        position = 4 * (DEPTH * self.blocks * self.phases * self.apart + PAIR * self.out_apart[1])
-        least = min(LEAST, MOST // (2 * position))
-        most = max(least, min(BLOCK // position, self.images * rows * pitch // (2 * ITEMS)))
+        most = min(self.most, max(LEAST, self.images * rows * self.positions[1] // (2 * ITEMS)))
         if rows * pitch > most:
-            count = -(-rows * pitch // most)
-            return -(-rows // count), 1
+            return -(-rows // min(rows, -(-rows * pitch // most))), 1
         together = max(1, min(self.images, most // (rows * pitch)))
         return rows, -(-self.images // -(-self.images // together))
 
@@ -143,13 +157,17 @@ class Halves:
     @cached_property
     def runs(self):
         """Parts that the filters are shared out in."""
-        panels = -(-self.filters // (TILE * BESIDE))
-        blocks = -(-self.images // self.block[1]) * -(-self.positions[0] // self.block[0]) * self.groups
-        return min(panels, -(-ITEMS // blocks))
+        return min(self.panels, -(-ITEMS // (self.groups * self.places_of_blocks)))
+
+    @cached_property
+    def places_of_blocks(self):
+        """Blocks of a group."""
+        return (-(-self.images // self.block[1]) * -(-self.positions[0] // self.block[0])
+                * -(-self.positions[1] // self.wide))
 
     @cached_property
     def items(self):
-        return (-(-self.images // self.block[1]) * -(-self.positions[0] // self.block[0])) * self.groups * self.runs
+        return self.places_of_blocks * self.groups * self.runs
 
     @cached_property
     def panels(self):
@@ -213,45 +231,52 @@ class Halves:
         return (self.images, self.groups, self.channels, self.filters, *self.size, *self.positions, *self.stride,
                 *self.before, self.phases, self.apart, self.fold, self.step, *self.block, self.source_rows, self.pitch,
                 self.source_pitch, self.image, self.tiles, self.plane, self.blocks, self.steps, self.sums, self.runs,
-                self.panels, parts, self.items, self.space, *self.out_size, *self.out_apart, STEPS)
+                self.panels, parts, self.items, self.space, *self.out_size, *self.out_apart, STEPS, self.wide,
+                *self.slices, self.row_phases)
 
 
-def _flat(g):
-    """Whether there is no depth, and kernels are small."""
-    return g.kernel[0] == g.input[0] == g.output[0] == 1 and prod(g.kernel) <= MOST_TAPS
+def columns_of(columns, most):
+    """Columns of a block of `most` positions, about: those of all rows, or whole tiles of long ones."""
+    return columns if columns <= 2 * most else -(-columns // (-(-columns // most) * TILE)) * TILE
 
 
 @lru_cache(maxsize=512)
 def forward(g):
-    """The Halves of a forward pass, or None for one that they do not serve: of volumes, and of very long rows."""
-    if not _flat(g):
+    """The Halves of a forward pass, or None for one that they do not serve."""
+    if prod(g.kernel) > MOST_TAPS:
         return None
     channels, filters, kernel = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     before = tuple(b for b, _ in g.padding[1:])
     (step_h, _), (down, across) = g.stride[1:], g.dilation[1:]
     fold = g.kernel[2] if channels * g.kernel[2] <= DEPTH else 1
     columns = [0] if fold > 1 else range(g.kernel[2])
-    taps = tuple((r * down % step_h, r * down // step_h, s * across, r * g.kernel[2] + s) for r in range(g.kernel[1])
-                 for s in columns)
-    form = Halves(g.n, g.groups, channels, filters, g.input[1:], g.output[1:], g.stride[1:], before, (taps,), fold,
-                  across, (filters * channels * kernel, channels * kernel, kernel), g.output[1:])
+    phases = 1 + max(r * down % step_h for r in range(g.kernel[1]))
+    taps = tuple((t * phases + r * down % step_h, r * down // step_h, s * across,
+                  (t * g.kernel[1] + r) * g.kernel[2] + s)
+                 for t in range(g.kernel[0]) for r in range(g.kernel[1]) for s in columns)
+    form = Halves(g.n * g.output[0], g.groups, channels, filters, g.input[1:], g.output[1:], g.stride[1:], before,
+                  (taps,), fold, across, (filters * channels * kernel, channels * kernel, kernel), g.output[1:],
+                  slices=(g.output[0], g.input[0], g.stride[0], g.dilation[0], g.padding[0][0]), row_phases=phases)
     return form if 4 * form.space <= MOST else None
 
 
 @lru_cache(maxsize=512)
 def backward_input(g):
-    """The Halves of an input gradient, or None."""
-    if not _flat(g):
+    """The Halves of an input gradient, or None, as for a volume with strides from slice to slice."""
+    if prod(g.kernel) > MOST_TAPS or g.stride[0] > 1:
         return None
     channels, filters, kernel = g.c // g.groups, g.k // g.groups, prod(g.kernel)
-    axes = [phases_along(*axis) for axis in zip(g.input[1:], g.kernel[1:], g.stride[1:], g.padding[1:],
-                                                g.dilation[1:], strict=True)]
-    before = [-min((s for _, _, found in axis for _, s in found), default=0) for axis in axes]
-    taps = tuple(tuple(sorted((0, s + before[0], t + before[1], r * g.kernel[2] + c)
-                              for r, s in down for c, t in across)) for (_, _, down), (_, _, across) in product(*axes))
+    depth, *axes = (phases_along(*axis) for axis in zip(g.input, g.kernel, g.stride, g.padding, g.dilation,
+                                                        strict=True))
+    [(_, _, slices)] = depth
+    front, *before = (-min((s for _, _, found in axis for _, s in found), default=0) for axis in (depth, *axes))
+    taps = tuple(tuple(sorted(((s + front) // g.dilation[0], u + before[0], v + before[1],
+                               (t * g.kernel[1] + r) * g.kernel[2] + c)
+                              for t, s in slices for r, u in down for c, v in across))
+                 for (_, _, down), (_, _, across) in product(*axes))
     if not any(taps):
         return None
-    form = Halves(g.n, g.groups, filters, channels, g.output[1:], tuple(axis[0][1] for axis in axes), (1, 1),
-                  tuple(before), taps, 1, 1, (filters * channels * kernel, kernel, channels * kernel), g.input[1:],
-                  tuple(map(len, axes)))
+    form = Halves(g.n * g.input[0], g.groups, filters, channels, g.output[1:], tuple(axis[0][1] for axis in axes),
+                  (1, 1), tuple(before), taps, 1, 1, (filters * channels * kernel, kernel, channels * kernel),
+                  g.input[1:], tuple(map(len, axes)), (g.input[0], g.output[0], 1, g.dilation[0], front))
     return form if 4 * form.space <= MOST else None

@@ -16,6 +16,7 @@ CALL = 8000
 DIRECT, DIRECT_MOVED = 26, 0.7
 WINOGRAD, WINOGRAD_MOVED, WINOGRAD_WEIGHT, WINOGRAD_GRADIENT = 62, 1.0, 10, 40
 OTHER_CALL = 6000
+NARROW = 32     # columns of Winograd's products below which a tile waits for its loads: 15 ms in place of 9 for 16
 # How much of the other way's time halves may take. At 0.93 64 times 32 to 64 channels of 13 x 13 take 1.18 times as
 # long, for the weight gradient, and 8 times 48 of 28 x 28 1.15 times, forward.
 NEEDED = 0.9
@@ -24,7 +25,7 @@ LEAST = 9   # results of a map: of smaller ones most of a tile is empty
 
 def product(form):
     """Cycles of a `plan_halves.Halves`."""
-    blocks = -(-form.images // form.block[1]) * -(-form.positions[0] // form.block[0])
+    blocks = form.places_of_blocks
     filters = -(-form.filters // TILE)
     lines = form.fold > 1 or form.apart < form.stride[1]
     tiles = TILES * form.block[1] * form.tiles * (filters + 0.35 * (filters % 2)) * form.steps
@@ -45,18 +46,20 @@ def weight_product(form):
             + form.splits * ahead.groups * ahead.filters * form.columns * len(form.taps) + CALL)
 
 
-def otherwise(g, transformed, gradient):
-    """Cycles of a pass without, by Winograd's transform or directly; whether it is the weight's `gradient`."""
+def otherwise(g, transformed, columns):
+    """Cycles of a pass without, by Winograd's transform or directly; to `columns`, or 0 for the weight gradient."""
     moved = prod(g.x_shape) + prod(g.y_shape)
     if not transformed:
         return g.multiply_adds / DIRECT + DIRECT_MOVED * moved + OTHER_CALL
     channels, filters = g.c // g.groups, g.k // g.groups
     tile = 4 if g.stride[2] > 1 else 7 - g.kernel[2]
     wasted = up(channels) * up(filters) / (channels * filters) * prod(up(o, tile) / o for o in g.output[1:])
+    if columns > 0:
+        wasted *= max(NARROW, up(columns)) / up(columns)
     return (g.multiply_adds * wasted / WINOGRAD + WINOGRAD_MOVED * moved
-            + (WINOGRAD_GRADIENT if gradient else WINOGRAD_WEIGHT) * g.groups * up(channels) * up(filters)
+            + (WINOGRAD_WEIGHT if columns else WINOGRAD_GRADIENT) * g.groups * up(channels) * up(filters)
             + OTHER_CALL)
 
 
-def pays(g, cycles, transformed, gradient=False):
-    return prod(g.output) >= LEAST and cycles < NEEDED * otherwise(g, transformed, gradient)
+def pays(g, cycles, transformed, columns):
+    return prod(g.output) >= LEAST and cycles < NEEDED * otherwise(g, transformed, columns)

@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 
 from fastconv.backends import plan_halves
 from fastconv.backends.plan import table
-from fastconv.backends.plan_halves import DEPTH, MOST, PAIR, TILE, Halves
+from fastconv.backends.plan_halves import DEPTH, MOST, PAIR, TILE, Halves, columns_of
 from fastconv.backends.plan_transform import up
 
 STEPS = 8           # of 32 positions, which are added up for all channels and taps before the next ones
@@ -60,15 +60,33 @@ class HalvesWeight:
         return -(-self.ahead.filters // self.ranges[0]), -(-self.columns // self.ranges[1])
 
     @cached_property
-    def block(self):
-        """(rows of a block, images of one)."""
+    def most(self):
+        """Positions of a block, if there are as many."""
         a, (filters, columns) = self.ahead, self.ranges
         room = BLOCK - 4 * filters * columns * len(self.taps)
         position = 8 * columns * a.phases * a.apart + 4 * filters
-        most = max(min(LEAST, MOST // (2 * position)), room // position)
-        rows, pitch = a.positions[0], self.ahead.pitch
+        return max(min(LEAST, MOST // (2 * position)), room // position)
+
+    @cached_property
+    def wide(self):
+        """Columns of a block: all, or whole tiles of a long row."""
+        return columns_of(self.ahead.positions[1], self.most)
+
+    @cached_property
+    def pitch(self):
+        return self.ahead.pitch_of(self.wide)
+
+    @cached_property
+    def source_pitch(self):
+        return self.pitch * self.ahead.apart
+
+    @cached_property
+    def block(self):
+        """(rows of a block, images of one)."""
+        a, most = self.ahead, self.most
+        rows, pitch = a.positions[0], self.pitch
         if rows * pitch > most:
-            return -(-rows // -(-rows * pitch // most)), 1
+            return -(-rows // min(rows, -(-rows * pitch // most))), 1
         together = max(1, min(a.images, most // (rows * pitch), -(-a.images // self._wanted)))
         return rows, -(-a.images // -(-a.images // together))
 
@@ -76,12 +94,13 @@ class HalvesWeight:
     def _wanted(self):
         """Parts of the reduction that there should be: each takes the time to write its sums out."""
         down, across = self.counts
-        steps = self.ahead.images * self.ahead.positions[0] * self.ahead.pitch // DEPTH
+        steps = self.ahead.images * self.ahead.positions[0] * self.ahead.positions[1] // DEPTH
         return max(1, min(-(-ITEMS // (self.ahead.groups * down * across)), steps // LEAST_STEPS))
 
     @cached_property
     def blocks(self):
-        return -(-self.ahead.images // self.block[1]) * -(-self.ahead.positions[0] // self.block[0])
+        return (-(-self.ahead.images // self.block[1]) * -(-self.ahead.positions[0] // self.block[0])
+                * -(-self.ahead.positions[1] // self.wide))
 
     @cached_property
     def splits(self):
@@ -97,7 +116,7 @@ class HalvesWeight:
 
     @cached_property
     def image(self):
-        return self.ahead.phases * self.source_rows * self.ahead.source_pitch
+        return self.ahead.phases * self.source_rows * self.source_pitch
 
     @cached_property
     def joined(self):
@@ -107,7 +126,7 @@ class HalvesWeight:
     @cached_property
     def length(self):
         """Positions from an image of a block to the next."""
-        return (self.source_rows if self.joined else self.block[0]) * self.ahead.pitch
+        return (self.source_rows if self.joined else self.block[0]) * self.pitch
 
     @cached_property
     def steps(self):
@@ -116,7 +135,7 @@ class HalvesWeight:
 
     @cached_property
     def offsets(self):
-        return [(i * self.source_rows + row) * self.ahead.source_pitch + column
+        return [(i * self.source_rows + row) * self.source_pitch + column
                 for i, row, column, _ in self.taps]
 
     @cached_property
@@ -159,9 +178,10 @@ class HalvesWeight:
     def args(self, parts):
         a = self.ahead
         return (a.images, a.groups, a.channels, a.filters, *a.size, *a.positions, *a.stride, *a.before, a.phases,
-                a.apart, a.fold, a.step, *self.block, self.source_rows, a.pitch, a.source_pitch, self.image, self.steps,
-                self.plane, len(self.taps), STEPS, *self.ranges, *self.counts, self.splits, self.blocks,
-                parts, self.items, *self.sections, *a.weight_strides, self.together, self.joined, self.length)
+                a.apart, a.fold, a.step, *self.block, self.source_rows, self.pitch, self.source_pitch, self.image,
+                self.steps, self.plane, len(self.taps), STEPS, *self.ranges, *self.counts, self.splits, self.blocks,
+                parts, self.items, *self.sections, *a.weight_strides, self.together, self.joined, self.length,
+                self.wide, *a.slices, a.row_phases)
 
 
 @lru_cache(maxsize=512)

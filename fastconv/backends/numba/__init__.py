@@ -191,10 +191,11 @@ class _Halves(_Numba):
     def _halves(self, p, g, planner, cycles, winograd):
         """The plan of a pass, or None; `cycles` counts what it takes, `winograd` plans the transform."""
         form = None if p.dtype.itemsize != 4 or p.exact else planner(g)
-        if form is None or not plan_halves_cost.pays(g, cycles(form), self._transform(p, winograd, g)[1] is not None,
-                                                     winograd is self._winograd_weight):
+        if form is None:
             return None
-        return form
+        transformed = self._transform(p, winograd, g)[1] is not None
+        columns = 0 if winograd is self._winograd_weight else form.filters
+        return form if plan_halves_cost.pays(g, cycles(form), transformed, columns) else None
 
     def _multiply_halves(self, p, form, source, w, bias, out, g):
         weights = p.space(form.weights)

@@ -149,16 +149,17 @@ def _clear(high, low, begin, end):
 
 
 @helper
-def _spread(source, size, image_stride, images, row, a, halves, like):
-    """Halves of `images` images, of the positions of a block of rows from `row` on.
+def _spread(source, first_image, images, group, row, column, a, halves, like):
+    """Halves of `images` images of a group, of the positions of a block from `row` and `column` on.
 
-    Up to 15 columns more than there are of a row are written, before what follows. There are `size` elements from
-    `source` on.
+    Up to 15 columns more than there are of a row are written, before what follows.
     """
-    channels, height, width = a[8], a[10], a[11]
-    stride_h, across, top, left, phases = a[14], a[15] // a[19], a[16], a[17], a[18]
+    groups, channels, height, width = a[7], a[8], a[10], a[11]
+    out_slices, slices, slice_step, slice_apart, front, row_phases = a[44], a[45], a[46], a[47], a[48], a[49]
+    stride_h, across, top, left, phases = a[14], a[15] // a[19], a[16], a[17] - column * a[15], a[18]
     fold, step, rows, pitch, image, plane, blocks = a[20], a[21], a[24], a[26], a[27], a[29], a[30]
-    lines, low, area = stack(LINES, like), TILE * plane, height * width
+    lines, low, area = stack(LINES, like), TILE * plane, slices * height * width
+    size = a[6] // out_slices * groups * channels * area
     begin, end = min(max(0, left), pitch), max(0, min(pitch, width + left))
     for block in range(blocks):
         high = shift(halves, block * DEPTH * plane)
@@ -168,16 +169,18 @@ def _spread(source, size, image_stride, images, row, a, halves, like):
             lines[j] = 0
         direct = fold == 1 and across == 1 and used >= TILE
         for n in range(images):
-            at = n * image
+            at, volume, o = n * image, (first_image + n) // out_slices, (first_image + n) % out_slices
             for i in range(phases):
+                d = o * slice_step + i // row_phases * slice_apart - front
+                base = (volume * groups + group) * channels * area + d * height * width
                 for r in range(rows):
-                    h = (row + r) * stride_h + i - top
-                    if h < 0 or h >= height:
+                    h = (row + r) * stride_h + i % row_phases - top
+                    if d < 0 or d >= slices or h < 0 or h >= height:
                         _clear(high, low, at, at + pitch)
                     elif direct:
                         _clear(high, low, at, at + begin)
                         for j in range(begin, end, TILE):
-                            start = n * image_stride + (first * height + h) * width + j - left
+                            start = base + first * area + h * width + j - left
                             from_, to = shift(source, start), shift(high, (at + j) * TILE)
                             lies = start + (used - 1) * area + TILE <= size  # all that is read
                             for c in range(0 if not lies else used if used == DEPTH else TILE, used):
@@ -192,7 +195,7 @@ def _spread(source, size, image_stride, images, row, a, halves, like):
                             some = min(LINE, pitch - j)
                             for v in range(first, first + used):
                                 fill(shift(lines, (v - first) * LINE),
-                                     shift(source, n * image_stride + (v // fold * height + h) * width),
+                                     shift(source, base + v // fold * area + h * width),
                                      j * across - left + v % fold * step, across, width, some)
                             for k in range(0, some, TILE):
                                 to = shift(high, (at + j + k) * TILE)
@@ -262,27 +265,26 @@ def _multiply_halves(begin, end, a, like):
     """A work item is a part of the filters of a group, and a block of rows of an image or several whole images."""
     source, weights, bias, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)
     columns = ints(a[5])
-    images, groups, channels, filters, height, width, rows = a[6], a[7], a[8], a[9], a[10], a[11], a[12]
+    images, groups, filters, rows, all_ = a[6], a[7], a[9], a[12], a[13]
     block_rows, together, pitch, plane, blocks, steps, size = a[22], a[23], a[25], a[29], a[30], a[31], a[32]
     runs, panels, parts, count, space = a[33], a[34], a[35], a[36], a[37]
-    out_height, out_width, phases_h, phases_w, past = a[38], a[39], a[40], a[41], a[43] != 0
+    out_height, out_width, phases_h, phases_w, across, past = a[38], a[39], a[40], a[41], a[43], a[50] != 0
     # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
     halves = shift(pointer(a[4], like), (begin * parts + count - 1) // count * space)
     sums = shift(halves, blocks * DEPTH * plane)
     lines, shifts = stack(OUT_LINES, like), stack(64, like)
     row_blocks, image_blocks = (rows + block_rows - 1) // block_rows, (images + together - 1) // together
-    plane_size = channels * height * width
-    done = -1
+    column_blocks = (all_ + across - 1) // across
+    done, out_slices = -1, a[44]
     configure()
     for item in range(begin, end):
         run, block = item % runs, item // runs
-        row, rest = block % row_blocks * block_rows, block // row_blocks
+        column, rest = block % column_blocks * across, block // column_blocks
+        row, rest = rest % row_blocks * block_rows, rest // row_blocks
         image, group = rest % image_blocks * together, rest // image_blocks
         here, some = min(together, images - image), min(block_rows, rows - row)
         if block != done:
-            start = (image * groups + group) * plane_size
-            _spread(shift(source, start), images * groups * plane_size - start, groups * plane_size, here, row, a,
-                    halves, like)
+            _spread(source, image, here, group, row, column, a, halves, like)
             done = block
         tiles = (some * pitch + TILE - 1) // TILE
         for panel in range(panels * run // runs, panels * (run + 1) // runs):
@@ -290,7 +292,7 @@ def _multiply_halves(begin, end, a, like):
             wide = min(TILE * BESIDE, filters - first)
             for f in range(TILE * BESIDE):
                 shifts[f] = bias[group * filters + first + f] if a[2] != 0 and f < wide else number(-0.0, like)
-            done_steps, out_plane = 0, out_height * out_width
+            done_steps, area = 0, out_slices * out_height * out_width
             for i in range(phases_h):
                 for j in range(phases_w):
                     some_steps = columns[i * phases_w + j]
@@ -300,17 +302,19 @@ def _multiply_halves(begin, end, a, like):
                     done_steps += some_steps
                 for n in range(here):
                     from_ = shift(sums, n * tiles * (TILE * TILE * BESIDE))
-                    to = shift(out, (((image + n) * groups + group) * filters + first) * out_plane)
-                    if pitch == out_width and phases_h == 1 and phases_w == 1:
-                        _store(from_, wide, some * pitch, shift(to, row * out_width), out_plane, shifts, past, like)
+                    to = shift(out, (((image + n) // out_slices * groups + group) * filters + first) * area
+                               + (image + n) % out_slices * (out_height * out_width))
+                    if pitch == out_width and column_blocks == 1 and phases_h == 1 and phases_w == 1:
+                        _store(from_, wide, some * pitch, shift(to, row * out_width), area, shifts, past, like)
                         continue
                     for p in range(min(some, (out_height - i + phases_h - 1) // phases_h - row)):
-                        line, target = shift(from_, p * pitch * (TILE * BESIDE)), shift(to, ((row + p) * phases_h + i)
-                                                                                         * out_width)
+                        line = shift(from_, p * pitch * (TILE * BESIDE))
+                        target = shift(to, ((row + p) * phases_h + i) * out_width + column * phases_w)
+                        length = min(across * phases_w, out_width - column * phases_w)
                         if phases_w == 1:
-                            _store(line, wide, out_width, target, out_plane, shifts, past, like)
+                            _store(line, wide, length, target, area, shifts, past, like)
                         else:
-                            _store_apart(line, size, phases_w, wide, out_width, target, out_plane, shifts, lines, like)
+                            _store_apart(line, size, phases_w, wide, length, target, area, shifts, lines, like)
     release()
     drain(past)
 

@@ -88,16 +88,15 @@ def keep_lower(typingctx, row):
 
 
 @helper
-def _spread_pairs(source, size, image_stride, images, row, first, wide, a, pairs, like):
-    """Pairs of `wide` channels from `first` on of `images` images, for the positions of a block of rows from `row`.
-
-    There are `size` elements from `source` on.
-    """
-    channels, height, width = a[7], a[9], a[10]
-    stride_h, across, top, left, phases, apart = a[13], a[14] // a[18], a[15], a[16], a[17], a[18]
+def _spread_pairs(source, first_image, images, group, row, column, first, wide, a, pairs, like):
+    """Pairs of `wide` channels from `first` on of some images, for the positions of a block from `row`, `column` on."""
+    groups, channels, height, width = a[6], a[7], a[9], a[10]
+    out_slices, slices, slice_step, slice_apart, ahead, row_phases = a[51], a[52], a[53], a[54], a[55], a[56]
+    stride_h, across, top, left, phases, apart = a[13], a[14] // a[18], a[15], a[16] - column * a[14], a[17], a[18]
     fold, step, rows, pitch, image, plane = a[19], a[20], a[23], a[25], a[26], a[28]
     front = TILE * apart
-    lines, low, back, area = stack(LINES, like), TILE * (front + plane), TILE * front, height * width
+    lines, low, back, area = stack(LINES, like), TILE * (front + plane), TILE * front, slices * height * width
+    size = a[5] // out_slices * groups * channels * area
     begin, end = min(max(0, left), pitch), max(0, min(pitch, width + left))
     for tile in range(0, wide, TILE):
         high = shift(pairs, (tile * 2 + TILE) * front + tile * 2 * plane)
@@ -109,16 +108,18 @@ def _spread_pairs(source, size, image_stride, images, row, first, wide, a, pairs
         for j in range(used * LINE, LINES):
             lines[j] = 0
         for n in range(images):
-            at = n * image
+            at, volume, o = n * image, (first_image + n) // out_slices, (first_image + n) % out_slices
             for i in range(phases):
+                d = o * slice_step + i // row_phases * slice_apart - ahead
+                base = (volume * groups + group) * channels * area + d * height * width
                 for r in range(rows):
-                    h = (row + r) * stride_h + i - top
-                    if h < 0 or h >= height:
+                    h = (row + r) * stride_h + i % row_phases - top
+                    if d < 0 or d >= slices or h < 0 or h >= height:
                         _clear(high, low, back, at, at + pitch)
                     elif fold == 1 and across == 1 and used == TILE:
                         _clear(high, low, back, at, at + begin)
                         for j in range(begin, end, TILE):
-                            start = n * image_stride + (c * height + h) * width + j - left
+                            start = base + c * area + h * width + j - left
                             to = shift(high, (at + j) * TILE)
                             if start + (TILE - 1) * area + TILE <= size:
                                 halve_pairs(shift(source, start), area, back, to, shift(to, low))
@@ -132,7 +133,7 @@ def _spread_pairs(source, size, image_stride, images, row, first, wide, a, pairs
                             some = min(LINE, pitch - j)
                             for v in range(c, c + used):
                                 fill(shift(lines, (v - c) * LINE),
-                                     shift(source, n * image_stride + (v // fold * height + h) * width),
+                                     shift(source, base + v // fold * area + h * width),
                                      j * across - left + v % fold * step, across, width, some)
                             for k in range(0, some, TILE):
                                 to = shift(high, (at + j + k) * TILE)
@@ -142,34 +143,42 @@ def _spread_pairs(source, size, image_stride, images, row, first, wide, a, pairs
 
 
 @helper
-def _spread_grads(dy, image_stride, images, row, some, first, wide, a, grads, lines, totals, summed, like):
-    """Gradients of `wide` filters from `first` on of `images` images, for `some` rows from `row` on.
+def _spread_grads(dy, first_image, images, group, row, some, column, first, wide, a, grads, lines, totals, summed,
+                  like):
+    """Gradients of `wide` filters from `first` on of `images` images, for `some` rows from `row` and `column` on.
 
     Those of 16 filters are laid out with their padding first, as far as they are not read where they lie. Where they
     are to be `summed`, they are added to the `totals` while they are near: a vector for each filter.
     """
     filters, height, width, pitch, steps, joined, apart = a[8], a[11], a[12], a[24], a[27], a[48] != 0, a[49]
-    length, used = steps * DEPTH + TILE, some * pitch
-    whole = used // DEPTH if pitch == width and not joined else 0  # steps that are read where they lie
+    slices = a[51]
+    area = slices * height * width
+    length, used, across = steps * DEPTH + TILE, some * pitch, min(a[50], width - column)
+    whole_rows = pitch == width == across
+    whole = used // DEPTH if whole_rows and not joined else 0   # steps that are read where they lie
     for n in range(images):
         begun = n * apart if joined else 0
         stop = begun + apart if joined and n < images - 1 else steps * DEPTH
         for tile in range(0, wide, TILE):
             here = max(0, min(TILE, filters - first - tile))
-            from_ = shift(dy, n * image_stride + ((first + tile) * height + row) * width)
+            volume, o = (first_image + n) // slices, (first_image + n) % slices
+            from_ = shift(dy, ((volume * a[6] + group) * filters + first + tile) * area + (o * height + row) * width
+                          + column)
             own = shift(lines, tile * length if joined else 0)
             for f in range(here):
-                line, source = shift(own, f * length + begun), shift(from_, f * height * width)
-                if pitch == width:
+                line, source = shift(own, f * length + begun), shift(from_, f * area)
+                if whole_rows:
                     for j in range(whole * DEPTH, used):
                         line[j] = source[j]
                 else:
                     for p in range(some):   # each with the zeros between it and the next
-                        window(shift(source, p * width), width, 0, shift(line, p * pitch), pitch, 0)
+                        window(shift(source, p * width), across, 0, shift(line, p * pitch), pitch, 0)
                 for j in range(used, stop - begun):
                     line[j] = 0
-                if summed:
-                    add_vectors(source, some * width, shift(totals, (tile + f) * TILE))
+                for p in range(some if summed and not whole_rows else 0):
+                    add_vectors(shift(source, p * width), across, shift(totals, (tile + f) * TILE))
+                if summed and whole_rows:
+                    add_vectors(source, used, shift(totals, (tile + f) * TILE))
             for f in range(here, TILE):
                 for j in range(begun, stop):
                     own[f * length + j] = 0
@@ -181,7 +190,7 @@ def _spread_grads(dy, image_stride, images, row, some, first, wide, a, grads, li
                 for f in range(TILE):
                     line = shift(own, f * length)
                     if t < whole and f < here:
-                        line = shift(from_, f * height * width)
+                        line = shift(from_, f * area)
                     target = shift(to, t * GRADS + f * TILE)
                     halve_row(shift(line, t * DEPTH), target, shift(target, TILE * TILE))
 
@@ -222,15 +231,13 @@ def _add_halves(begin, end, a, like):
     x, dy, out, db = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[5], like)
     tap_at, biased = ints(a[4]), a[5] != 0
     space, a = pointer(a[3], like), shift(a, 1)
-    images, groups, channels, filters, height, width = a[5], a[6], a[7], a[8], a[9], a[10]
-    rows, dy_width, apart = a[11], a[12], a[18]
+    images, groups, filters, rows, dy_width, apart = a[5], a[6], a[8], a[11], a[12], a[18]
     block_rows, together, image, steps, plane, taps, chunk = a[21], a[22], a[26], a[27], a[28], a[29], a[30]
     wide, across, filter_ranges, channel_ranges, splits, blocks = a[31], a[32], a[33], a[34], a[35], a[36]
     parts, count, group_stride = a[37], a[38], a[44]
     pairs = shift(space, (begin * parts + count - 1) // count * a[43])
     grads, sums, lines, totals = (shift(pairs, a[39]), shift(pairs, a[40]), shift(pairs, a[41]), shift(pairs, a[42]))
-    row_blocks = (rows + block_rows - 1) // block_rows
-    x_plane, dy_plane = channels * height * width, filters * rows * dy_width
+    row_blocks, column_blocks = (rows + block_rows - 1) // block_rows, (dy_width + a[50] - 1) // a[50]
     front, joined = TILE * apart, a[48] != 0
     low, pitch = TILE * (front + plane), TILE * apart
     configure()
@@ -242,13 +249,12 @@ def _add_halves(begin, end, a, like):
         for j in range(wide * TILE):
             totals[j] = 0
         for block in range(begun, (split + 1) * blocks // splits):
-            row, n = block % row_blocks * block_rows, block // row_blocks * together
+            column, rest = block % column_blocks * a[50], block // column_blocks
+            row, n = rest % row_blocks * block_rows, rest // row_blocks * together
             here, some = min(together, images - n), min(block_rows, rows - row)
-            start = (n * groups + group) * x_plane
-            _spread_pairs(shift(x, start), images * groups * x_plane - start, groups * x_plane, here, row,
-                          first_channel, across, a, pairs, like)
-            _spread_grads(shift(dy, (n * groups + group) * dy_plane), groups * dy_plane, here, row, some, first_filter,
-                          wide, a, grads, lines, totals, summed, like)
+            _spread_pairs(x, n, here, group, row, column, first_channel, across, a, pairs, like)
+            _spread_grads(dy, n, here, group, row, some, column, first_filter, wide, a, grads, lines, totals, summed,
+                          like)
             runs = 1 if joined else here
             for i in range(runs):
                 for t in range(0, steps, chunk):
