@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fastconv import backends
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("numpy", "numba", "llvmlite", "cython", "torch", "onnxruntime")
 
@@ -45,7 +47,8 @@ def describe():
     return {"CPU": _cpu(), "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
                                         else os.cpu_count()),
             "system": f"{platform.system()} {platform.machine()}", "Python": platform.python_version(),
-            **versions, "fastconv": f"{importlib.metadata.version('fastconv')}, commit {_commit()}"}
+            **versions, "numba's kernels": backends.get("numba").describe(),
+            "fastconv": f"{importlib.metadata.version('fastconv')}, commit {_commit()}"}
 
 
 def _cpu():

@@ -244,4 +244,4 @@ def warmup(progress=iter):
 
 def describe():
     """One line for `show_config`."""
-    return f"numba {numba.__version__}, tiles for {isa.NAME}"
+    return f"numba {numba.__version__}, tiles for {isa.NAME}{' and AMX' if isa.AMX else ''}"
