@@ -33,6 +33,8 @@ def set_float32_precision(level):
     the whole, is left out: the largest error is 4e-6 to 6e-6 of the largest output, whatever the number of channels.
     Infinities and NaN come out as of direct sums, but that they may spread to more of a weight's gradient; numbers
     below 1e-36 lose digits, and below 1e-38 are zeros.
+
+    On Intel's CPUs Numba's convolutions take numbers below 1.2e-38, in float64 2.2e-308, for zeros, at every level.
     """
     global _level
     if level not in LEVELS:

@@ -1,5 +1,6 @@
 """Depthwise convolutions with a plane in each lane: `fastconv.backends.plan_across` says how, and in what strips."""
 
+from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.isa import INTEL, NAME
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import clear, copy
@@ -166,6 +167,7 @@ def _load(first, channels, taps, all_taps, w, col_a, bias, biased, weights, star
 @range_kernel
 def multiply_across(begin, end, a, like):
     """The forward pass, or the input gradient. A work item is a chunk of the plan's."""
+    modes = flush()
     source, w, bias, out, space = (pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like),
                                    pointer(a[4], like))
     col_a, col_b, phases, places = ints(a[5]), ints(a[6]), ints(a[7]), ints(a[8])
@@ -228,11 +230,13 @@ def multiply_across(begin, end, a, like):
             for o in range(slices_here):
                 _turned(shift(results, o * rows_here * width * lane), rows_here * width,
                         shift(target, o * height * width), out_plane, out_ahead, like)
+    restore(modes)
 
 
 @range_kernel
 def add_across(begin, end, a, like):
     """The weight gradient. A work item is a chunk of pieces of the sum and blocks of channels."""
+    modes = flush()
     x, dy, dw, db, space = (pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like),
                             pointer(a[4], like))
     taps, places = ints(a[5]), ints(a[6])
@@ -304,3 +308,4 @@ def add_across(begin, end, a, like):
                     dw[channel * count + order[t]] = sums[t * lane + j]
                 if a[3] != 0:
                     db[channel] = sums[count * lane + j]
+    restore(modes)

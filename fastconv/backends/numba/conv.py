@@ -1,6 +1,7 @@
 """Convolution kernels: pad the planes, pack the panels, multiply. `fastconv.backends.plan` says what is multiplied."""
 
 from fastconv.backends.numba.copies import weave
+from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.isa import PAST_BY_TURNS, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
 from fastconv.backends.numba.stream import drain
@@ -209,12 +210,14 @@ ENTRY = 27
 @range_kernel
 def multiply(begin, end, a, like):
     """Rows that are positions. A work item is a group, a block of columns and a block of rows of a product."""
+    modes = flush()
     table, count = ints(a[4]), a[5]
     for i in range(count):
         entry = shift(table, i * ENTRY)
         first, last = entry[0], table[(i + 1) * ENTRY] if i + 1 < count else end
         _multiply(max(begin, first) - first, min(end, last) - first, a, entry, like)
     drain(a[6] != 0)
+    restore(modes)
 
 
 @helper
@@ -296,6 +299,7 @@ def multiply_pair(begin, end, a, like):
 
     One by one their elements are stored in 7 cycles each, as every line of the cache is written twice.
     """
+    modes = flush()
     source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like)
     even_a, even_b, odd_a, odd_b = ints(a[3]), ints(a[4]), ints(a[5]), ints(a[6])
     odd_steps, out_width = a[7], a[8]
@@ -337,11 +341,13 @@ def multiply_pair(begin, end, a, like):
                               shift(target, place[i + s] + (j + k) * out_column), some)
             i += length
             q = 0
+    restore(modes)
 
 
 @range_kernel
 def multiply_weight(begin, end, a, like):
     """Rows that are taps. A work item is a piece of the reduction, a group, a block of columns and a block of rows."""
+    modes = flush()
     source, panels, out, taps = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), ints(a[3])
     images, groups = a[4], a[5]
     depth, height, width = a[6], a[7], a[8]
@@ -401,3 +407,4 @@ def multiply_weight(begin, end, a, like):
             for j in range(0, wide, size):
                 transpose(shift(c, i * panel_width + j), panel_width, size, min(size, wide - j),
                           shift(target, j * all_rows + i), all_rows, min(size, rows - i), nothing, False)
+    restore(modes)

@@ -7,6 +7,7 @@ from numba.extending import intrinsic
 from fastconv.backends.numba import isa
 from fastconv.backends.numba.conv import pack_columns
 from fastconv.backends.numba.copies import weave
+from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.jit import FLOAT32, RangeKernel, helper, ints, pointer, shift, stack
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import flipped_block, transpose
@@ -91,6 +92,7 @@ def halve_pair(typingctx, first, second, high, low):
 
 def _pack_halves(begin, end, a, like):
     """Halves of the weights: a work item is a tile of 16 filters, of all taps of a block of 32 channels."""
+    modes = flush()
     w, packed, places = pointer(a[0], like), pointer(a[1], like), ints(a[3])
     filters, channels, blocks, taps, size = a[5], a[6], a[7], a[8], a[9]
     group_stride, filter_stride, channel_stride, parts, count = a[10], a[11], a[12], a[13], a[14]
@@ -117,6 +119,7 @@ def _pack_halves(begin, end, a, like):
             for i in range(TILE):
                 halve_pair(shift(turned, place[i] * TILE), shift(turned, place[TILE + i] * TILE), shift(high, i * TILE),
                            shift(high, TILE * TILE + i * TILE))
+    restore(modes)
 
 
 @helper
@@ -263,6 +266,7 @@ def _store_apart(sums, size, phases, filters, count, to, filter_stride, bias, li
 
 def _multiply_halves(begin, end, a, like):
     """A work item is a part of the filters of a group, and a block of rows of an image or several whole images."""
+    modes = flush()
     source, weights, bias, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)
     columns = ints(a[5])
     images, groups, filters, rows, all_ = a[6], a[7], a[9], a[12], a[13]
@@ -317,6 +321,7 @@ def _multiply_halves(begin, end, a, like):
                             _store_apart(line, size, phases_w, wide, length, target, area, shifts, lines, like)
     release()
     drain(past)
+    restore(modes)
 
 
 KERNELS = {"pack_halves": RangeKernel(_pack_halves, FLOAT32), "multiply_halves": RangeKernel(_multiply_halves, FLOAT32)}

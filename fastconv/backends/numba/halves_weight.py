@@ -7,6 +7,7 @@ from numba.extending import intrinsic
 from fastconv.backends.numba import isa
 from fastconv.backends.numba.copies import window
 from fastconv.backends.numba.dot import total
+from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.halves import fill, halve, pairs_of
 from fastconv.backends.numba.jit import FLOAT32, RangeKernel, helper, ints, pointer, shift, stack
 from fastconv.backends.numba.lines import add_vectors
@@ -228,6 +229,7 @@ def _write(sums, a, part, first_filter, first_channel, wide, across, places, lik
 
 def _add_halves(begin, end, a, like):
     """A work item is a range of filters, a range of channels of a group, and a part of the blocks of positions."""
+    modes = flush()
     x, dy, out, db = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[5], like)
     tap_at, biased = ints(a[4]), a[5] != 0
     space, a = pointer(a[3], like), shift(a, 1)
@@ -273,6 +275,7 @@ def _add_halves(begin, end, a, like):
         _write(sums, a, shift(out, (split * groups + group) * group_stride), first_filter, first_channel, wide, across,
                shift(tap_at, taps), like)
     release()
+    restore(modes)
 
 
 KERNELS = {"add_halves": RangeKernel(_add_halves, FLOAT32)}

@@ -44,6 +44,8 @@ def _tiles_allowed():
 _, CPU, FEATURES = cpu_target.target_context.codegen().magic_tuple()
 FEATURES = FEATURES.split(",")
 NAME = _name()
+# Whether numbers too small for their exponent take long, and are zeros instead: see `flush`.
+FLUSHES = NAME != "neon" and platform.machine().lower() in ("x86_64", "amd64") and not CPU.startswith("znver")
 # Whether there is a matrix unit for tiles of bfloat16, and whether float32 is multiplied as such halves.
 AMX = HALVES = (NAME == "avx512" and "+amx-bf16" in FEATURES and "+amx-tile" in FEATURES and sys.platform == "linux"
                 and _tiles_allowed())

@@ -11,6 +11,7 @@ from fastconv.backends import plan, plan_rows
 from fastconv.backends.engine import past
 from fastconv.backends.numba.conv import OFFSETS, WIDEST_ROWS, pack_columns
 from fastconv.backends.numba.dot import total
+from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.isa import INTEL, NAME, TILE_ROWS, TILE_VECTORS, UNROLLED, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
 from fastconv.backends.numba.lines import add_vectors, copy, copy_vectors
@@ -88,6 +89,7 @@ def multiply_planes(begin, end, a, like):
     are read where they lie, but not on Intel, where vectors that are not aligned take two loads: 2.8 to 3.8 ms in place
     of 3.5 to 4.9 for the input gradient of 256 to 256 channels of 56 x 56, 16 bytes off.
     """
+    modes = flush()
     x, w, bias, out = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like)
     groups, steps, rows, plane, columns = a[5], a[6], a[7], a[8], a[9]
     group_stride, piece_stride, row_stride, piece, past = a[10], a[11], a[12], a[13], a[14] != 0
@@ -168,6 +170,7 @@ def multiply_planes(begin, end, a, like):
                                     to[q] = from_[q] + more
                         j += run
     drain(past)
+    restore(modes)
 
 
 @range_kernel
@@ -178,6 +181,7 @@ def add_planes(begin, end, a, like):
     The sums of dy are taken while it is near. 64 to 256 channels of 8 x 56 x 56 take 8.4 ms in place of 9.3, on two
     threads 4.3 in place of 5.3, with a copy of all columns, the product, and the sums one after the other.
     """
+    modes = flush()
     x, dy, out, db, space = (pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like),
                              pointer(a[4], like))
     images, groups, rows, columns, plane = a[5], a[6], a[7], a[8], a[9]
@@ -242,6 +246,7 @@ def add_planes(begin, end, a, like):
                 transpose(shift(c, i * width + j), width, size, min(size, wide - j),
                           shift(out, (part * columns + first + j) * rows + i), rows, min(size, rows - i), nothing,
                           False)
+    restore(modes)
 
 
 def serves(g, out):

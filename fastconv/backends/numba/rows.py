@@ -7,6 +7,7 @@ since a chunk needs a scratch of its own; what an item computes does not depend 
 from fastconv.backends.numba.copies import split, weave, window
 from fastconv.backends.numba.dot import VECTORS, dots, line, total
 from fastconv.backends.numba.fan import fan_factors, fan_row
+from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.isa import PAST_BY_TURNS
 from fastconv.backends.numba.jit import helper, ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.lines import clear, copy, copy_ahead
@@ -137,6 +138,7 @@ def _weave(parts, pitch, step, target, width):
 @range_kernel
 def multiply_rows(begin, end, a, like):
     """The forward pass, or the input gradient. A work item is a chunk: see the module."""
+    modes = flush()
     source, w, bias, out, space = (pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like),
                                    pointer(a[4], like))
     col_a, col_b, phases = ints(a[5]), ints(a[6]), ints(a[7])
@@ -235,11 +237,13 @@ def multiply_rows(begin, end, a, like):
                                     for j in range(together):
                                         _weave(shift(buffer, row_c[j]), line_size, step_w, shift(out, row_y[j]), width)
     drain(past)
+    restore(modes)
 
 
 @range_kernel
 def add_rows(begin, end, a, like):
     """The weight gradient. A work item is a chunk of groups and pieces of the reduction."""
+    modes = flush()
     x, dy, dw, db, space, taps = (pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), pointer(a[3], like),
                                   pointer(a[4], like), ints(a[5]))
     chunks, items, space_size, scratch_size, ones_size = a[6], a[7], a[8], a[9], a[10]
@@ -325,6 +329,7 @@ def add_rows(begin, end, a, like):
                         # A kernel that slides has one filter: either way this is the vector behind those of the taps.
                         behind = steps if sliding else all_filters * all_steps + m
                         db[group * filters + m] = total(shift(sums, behind * lane))
+    restore(modes)
 
 
 @helper

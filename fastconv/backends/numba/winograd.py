@@ -17,6 +17,7 @@ the 6 x 6 positions of each tile of x is added up.
 """
 
 from fastconv.backends.numba.conv import multiply_block, pack_columns
+from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.isa import PAST_BY_TURNS, UNROLLED
 from fastconv.backends.numba.jit import ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.straight import multiply_straight
@@ -35,6 +36,7 @@ def multiply(begin, end, a, like):
 
     `fused`: `panels` is the kernel itself, and each part of it is packed and transformed just before its use.
     """
+    modes = flush()
     source, panels, out = pointer(a[0], like), pointer(a[1], like), pointer(a[3], like)
     col_a, col_b = ints(a[4]), ints(a[5])
     images, groups, channels, filters = a[7], a[8], a[9], a[10]
@@ -155,3 +157,4 @@ def multiply(begin, end, a, like):
                                out_depth * out_plane, a[2], column, past, like)
             lead += beside
     drain(past)
+    restore(modes)

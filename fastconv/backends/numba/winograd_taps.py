@@ -1,5 +1,6 @@
 """The taps of a kernel, phase by phase, carried to Winograd's points and back from them."""
 
+from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.jit import helper, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.numba.transforms import gather_tile, spread_tile
@@ -71,6 +72,7 @@ def transform_weights(begin, end, a, like):
     Of each phase: its steps follow those of the one before, or its panels do, or, where a panel has the columns of all,
     its columns do: these are written in that order, as a vector of them may reach into the next one's.
     """
+    modes = flush()
     panels, out = pointer(a[0], like), pointer(a[1], like)
     depth, width, flipped, point = a[2], a[3], a[4] != 0, a[5]
     blocks, to_phase, to_block, to_group, taps = a[6], a[7], a[8], a[9], shift(a, 10)
@@ -85,3 +87,4 @@ def transform_weights(begin, end, a, like):
             for j in range(0, wide, size):
                 spread_taps(taps, phase, flipped, shift(source, j), width, stage, shift(target, phase * to_phase + j),
                             point, like)
+    restore(modes)

@@ -1,5 +1,6 @@
 """The weight gradient by Winograd, F(R x R, M x M): the tile of dy takes the part of the kernel, B is the same."""
 
+from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.jit import ints, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.straight import multiply_straight
 from fastconv.backends.numba.tile import lanes, transpose
@@ -15,6 +16,7 @@ TABLE = TOGETHER + 16
 @range_kernel
 def multiply_weight(begin, end, a, like):
     """The weight gradient. A work item is a piece of the blocks of tiles and a run of panels of a group."""
+    modes = flush()
     source, grads, out, natural = pointer(a[0], like), pointer(a[1], like), pointer(a[2], like), ints(a[3])
     images, groups, channels, filters = a[5], a[6], a[7], a[8]
     height, width, top, left, out_height, out_width = a[9], a[10], a[11], a[12], a[13], a[14]
@@ -100,3 +102,4 @@ def multiply_weight(begin, end, a, like):
                     transpose(shift(slab, i * pitch_run + k), pitch_run, size, min(size, wide_run - k),
                               shift(target, k * steps * all_taps + c * all_taps + i), steps * all_taps,
                               min(size, all_taps * some - i), nothing, False)
+    restore(modes)
