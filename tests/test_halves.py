@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from test_numba_isa import WIDEN
 
+import fastconv
 from fastconv import geometry, set_num_threads
 from fastconv.backends import numba as engine
 from fastconv.backends import plan_halves, plan_halves_cost, plan_halves_weight
@@ -99,17 +101,9 @@ def test_unit(name, always):
 
 
 EMULATED = """
-import importlib.util, json, sys
+isa.HALVES = True
 sys.path.insert(0, "tests")
-spec = importlib.util.find_spec("fastconv.backends")
-spec = importlib.util.spec_from_file_location("fastconv.backends.numba.isa",
-                                              spec.submodule_search_locations[0] + "/numba/isa.py")
-isa = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(isa)
-isa.NAME, (isa.VECTOR_BYTES, isa.TILE_ROWS) = "avx512", isa._TABLE["avx512"]
-isa.TILE_VECTORS, isa.PAST_BY_TURNS, isa.AMX, isa.HALVES = max(isa.TILE_ROWS), True, False, True
-sys.modules[spec.name] = isa
-import test_halves
+import json, test_halves
 test_halves.plan_halves_cost.pays = lambda *args: True
 print(json.dumps({name: test_halves.errors(name, test_halves.engine) for name in test_halves.CASES}))
 """
@@ -117,7 +111,7 @@ print(json.dumps({name: test_halves.errors(name, test_halves.engine) for name in
 
 def test_emulated(fresh, tmp_path):
     """What is laid out for a matrix unit, and what it makes of that, whatever the CPU."""
-    found = json.loads(fresh(EMULATED, NUMBA_CACHE_DIR=str(tmp_path)))
+    found = json.loads(fresh("INTEL = True" + WIDEN + EMULATED, NUMBA_CACHE_DIR=str(tmp_path)))
     assert found.keys() == CASES.keys()
     assert [name for name, of_name in found.items() if not max(of_name.values()) < TOLERANCE] == []
 
@@ -180,9 +174,27 @@ def test_large_numbers_and_none(value, always):
 
 
 @needs_a_unit
-def test_highest_rules_halves_out(steps):
-    import fastconv
+@pytest.mark.parametrize("threads", [1, 2])
+def test_torch_uses_the_unit_by_turns(threads, always):
+    """Its registers are shaped by each for itself: what the other one left is not taken for one's own."""
+    import torch
 
+    g, calls = passes("padded")
+    left, right = (torch.randn(96, 96, generator=torch.Generator().manual_seed(seed)).bfloat16() for seed in (1, 2))
+    set_num_threads(threads)
+    found, products = [], []
+    for _ in range(4):
+        for function, arrays, shapes, _ in calls:
+            results = [np.empty(shape, np.float32) for shape in shapes]
+            getattr(engine, function)(*arrays, *results, g)
+            found.append([a.tobytes() for a in results])
+            products.append(left @ right)
+    assert all(torch.equal(product, products[0]) for product in products)
+    assert all(found[i] == found[i % 3] for i in range(len(found)))
+
+
+@needs_a_unit
+def test_highest_rules_halves_out(steps):
     ran = steps(engine)
     x, w = np.ones((4, 64, 28, 28), np.float32), np.ones((64, 64, 3, 3), np.float32)
     fastconv.functional.conv2d(x, w)
