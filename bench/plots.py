@@ -82,7 +82,7 @@ def shares(run, threads):
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.set_title(direction)
-        axes.set_xlabel(f"effective GFLOP/s / {peak:.0f} (shaded: Winograd)")
+        axes.set_xlabel(f"effective GFLOP/s / {peak:.0f} (shaded: has a Winograd transform)")
     _legend(figure, panels[-1])
     return figure
 
@@ -106,7 +106,8 @@ def roofline(run, threads):
         axes.plot([left, bend, right], [2 * left * bandwidth, peak, peak], color=INK, linewidth=1.2,
                   label=f"measured: {peak:.0f} GFLOP/s, {bandwidth:.0f} GB/s")
         for transformed, style, label in ((False, dict(color=BLUE, marker="o"), "direct"),
-                                          (True, dict(color=ORANGE, marker="s"), "Winograd: effective")):
+                                          (True, dict(color=ORANGE, marker="s"),
+                                           "has a Winograd transform: effective")):
             chosen = [(x, y) for x, y, _, is_so in points if is_so == transformed]
             if chosen:
                 axes.plot(*zip(*chosen, strict=True), linestyle="", markersize=5, label=label, **style)
