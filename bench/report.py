@@ -64,8 +64,7 @@ def results_page(run, pictures=()):
         "gradients of input, weight and bias. onnxruntime's weights are constants that it may rearrange beforehand; "
         "the others get them anew at every call. Where Numba's tiles are for AMX too, it multiplies float32 as "
         "bfloat16 halves, three products for one, which the peers would do only if told to; the measured peak is that "
-        "of float32. "
-        "*copy* moves the bytes that a pooling must read and write. "
+        "of float32. *copy* moves the bytes that a pooling must read and write. "
         "*Workspace* is what a call holds at most beyond its arguments and results, when nothing was kept from before.",
         markdown(["what", "value"], [[what, value] for what, value in run.about.items()])]
     for threads in dict.fromkeys(row.threads for row in run.rows):

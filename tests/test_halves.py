@@ -44,8 +44,8 @@ CASES = {
     "volume_in_phases": ((1, 33, 3, 11, 12), (34, 33, 2, 3, 4), (1, 2, 2), (1, 1, 2), (2, 1, 1), 1),
     "large_kernel": ((1, 18, 20, 24), (17, 18, 11, 11), 1, 5, 1, 1),
 }
-# One product errs by 2^-17 for each factor, as its second half is rounded, and by as much for the product of the low
-# halves, which is left out: 7e-6 of sums of one term, and less of longer ones, whose errors are of either sign.
+# One product errs by up to 2^-17 for each factor, as its second half is rounded, and by 2^-16 for the product of the
+# low halves, which is left out: 3e-5 at worst. In sums these errors are of either sign.
 TOLERANCE = 1e-5
 NAMES = ("y", "dx", "dw", "db")
 
@@ -191,6 +191,15 @@ def test_torch_uses_the_unit_by_turns(threads, always):
             products.append(left @ right)
     assert all(torch.equal(product, products[0]) for product in products)
     assert all(found[i] == found[i % 3] for i in range(len(found)))
+
+
+@pytest.mark.parametrize("channels", [2, 16, 31, 32])
+def test_sums_of_few_terms_are_direct(channels):
+    g = geometry.conv("conv2d", (8, channels, 56, 56), (96, channels, 1, 1))
+    assert plan_halves.forward(g).terms == channels
+    assert plan_halves.backward_input(g).terms == 96
+    assert plan_halves_weight.backward_weight(g).terms == 8 * 56 * 56
+    assert plan_halves_cost.pays(g, 0, channels, False, 96) == (channels == 32)
 
 
 @needs_a_unit

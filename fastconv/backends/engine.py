@@ -21,8 +21,8 @@ winograd_gradient    source, dy, out, rows, work,                               
                      `plan_winograd_weight.WinogradWeight.args`
 sum_planes           planes, sums, elements of one                                    a plane
 split, join          the input, the result, `plan_apart.Phases.args`                  a plane
-pack_halves          w, weights, turned, places, `plan_halves.Halves.weight_args`      a tile of filters of a block of
-                                                                                      channels
+pack_halves          w, weights, turned, places,                                      a tile of filters of a block of
+                     `plan_halves.Halves.weight_args`                                 channels
 multiply_halves      source, weights, bias or 0, out, work, columns,                  a block of rows or images, a run
                      `plan_halves.Halves.args`, past                                  of panels
 add_halves           x, dy, out, work, places, sums of dy or 0,                      a range of filters and channels,

@@ -12,6 +12,7 @@ Positions are counted along rows with their padding, as in the forward pass; dy 
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import prod
 
 from fastconv.backends import plan_halves
 from fastconv.backends.plan import table
@@ -35,6 +36,10 @@ class HalvesWeight:
     @property
     def taps(self):
         return self.ahead.every
+
+    @property
+    def terms(self):
+        return self.ahead.images * prod(self.ahead.positions)
 
     @cached_property
     def columns(self):
@@ -140,7 +145,7 @@ class HalvesWeight:
 
     @cached_property
     def plane(self):
-        """Columns of all images of a block, what the last step reaches beyond."""
+        """Columns of all images of a block, and what the last step reaches beyond."""
         images = self.block[1]
         reach = DEPTH * self.steps * self.ahead.apart + max(self.offsets)
         if not self.joined:

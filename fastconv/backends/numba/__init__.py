@@ -195,7 +195,7 @@ class _Halves(_Numba):
             return None
         transformed = self._transform(p, winograd, g)[1] is not None
         columns = 0 if winograd is self._winograd_weight else form.filters
-        return form if plan_halves_cost.pays(g, cycles(form), transformed, columns) else None
+        return form if plan_halves_cost.pays(g, cycles(form), form.terms, transformed, columns) else None
 
     def _multiply_halves(self, p, form, source, w, bias, out, g):
         weights = p.space(form.weights)

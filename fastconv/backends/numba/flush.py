@@ -1,7 +1,7 @@
 """Numbers too small for their exponent, read and written as zeros where a core would take far longer for them.
 
 On an Intel Xeon a convolution of such numbers takes 180 times as long as of others, as each multiply-add of one is done
-by microcode; a Zen does them at full speed, and keeps them.
+by microcode. AMD's Zen needs none, and keeps them.
 """
 
 from llvmlite import ir

@@ -69,7 +69,7 @@ def _spread(dy, dx, divisor, width, out_w, lines, buffer, together):
 
 
 @helper
-def _flush(buffer, lead, kept, size, to):
+def _carry(buffer, lead, kept, size, to):
     """Let a map go past the caches, with the `kept` elements before it and without the first `lead`, in whole lines.
 
     What is left is kept: lines that two maps share are stored once. Returns how many elements that is.
@@ -121,14 +121,14 @@ def max_backward(begin, end, a, like):
     buffer = stack(BUFFER, like)
     streamed = _streamed((end - begin) * size * itemsize(like), width, like)
     near, far = stack(NEAR, like), (end - begin) * size * itemsize(like) > FAR and size <= NEAR
+    # And of 3 x 3 that overlap. With AVX2 they take three times as long; near by nothing is gained.
+    triples = (MASKS and far and depth == 1 and out_d == 1 and (height + 1) // 2 == out_h and (width + 1) // 2 == out_w
+               and width > 2 and size + width + 2 * lanes(like) <= NEAR and 2 * (out_w + lanes(like)) <= BUFFER)
     # Maps that share lines with the next ones: 256 x 32 x 26 x 26 takes 1.8 ms in place of 3.6 on an Intel Xeon.
     line = 64 // itemsize(like)
     carried = pairs and streamed > 1 and line + size + 4 * lanes(like) <= BUFFER
     lead = place(shift(dx, begin * size)) // itemsize(like) % line if carried else 0
     kept = lead
-    # And of 3 x 3 that overlap. With AVX2 they take three times as long; near by nothing is gained.
-    triples = (MASKS and far and depth == 1 and out_d == 1 and (height + 1) // 2 == out_h and (width + 1) // 2 == out_w
-               and width > 2 and size + width + 2 * lanes(like) <= NEAR and 2 * (out_w + lanes(like)) <= BUFFER)
     for plane in range(begin, end):
         g, where, x = shift(dy, plane * outputs), shift(indices, plane * outputs), shift(dx, plane * size)
         lines, map_ = 0, shift(buffer, kept) if carried else x
@@ -162,7 +162,7 @@ def max_backward(begin, end, a, like):
             map_[where[q]] += g[q]
         if carried:
             some = kept + size
-            kept = _flush(buffer, lead, kept, size, x)
+            kept = _carry(buffer, lead, kept, size, x)
             lead = 0 if some >= line else lead
     x = shift(dx, end * size)
     for j in range(lead, kept):
