@@ -130,6 +130,7 @@ def extra(name, x):
         max_unpool(x, indices, y)                       max_unpool_backward(dy, indices, dx)
         pixel_shuffle(small, large, factor, back)
         max_pool_backward_checked(dy, indices, dx, g)   of the contract's arrays; whether all indices lie in their maps
+        max_pool_relu(x, y, codes, g)                   max_pool_relu_backward(dy, codes, dx, g)
     """
     return getattr(current(), name, None) if type(x) is np.ndarray and x.size else None
 

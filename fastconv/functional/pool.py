@@ -196,6 +196,24 @@ def _max_pool(op, nd, input, kernel_size, stride, padding, dilation, ceil_mode, 
     return (y, indices) if return_indices else y
 
 
+def max_pool_relu(op, nd, input, kernel_size, stride, padding, dilation, ceil_mode):
+    """ReLU of the maximum pooling, and a code for each result that its gradient takes; None where no kernel does both.
+
+    Returns
+    -------
+    array, and array of uint8 of the same shape; or None
+    """
+    kernel = backends.extra("max_pool_relu", input)
+    if kernel is None:
+        return None
+    x = floating(op, "input", input)
+    shape, batched = geometry.with_batch(op, "input", x.shape, nd)
+    g = geometry.pool(op, shape, kernel_size, stride, padding, dilation, ceil_mode)
+    y = empty(geometry.user_shape(g.y_shape, nd, batched), x)
+    codes = empty(y.shape, x, np.uint8)
+    return (y, codes) if kernel(contiguous(x), y, codes, g) else None
+
+
 def _avg_pool(op, nd, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
     x = floating(op, "input", input)
     shape, batched = geometry.with_batch(op, "input", x.shape, nd)

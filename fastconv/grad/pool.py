@@ -176,6 +176,17 @@ def scatter_add(op, nd, input_size, indices, grad_output):
     return dx
 
 
+def max_pool_relu_input(op, nd, input_size, codes, grad_output):
+    """Gradient of `fastconv.functional.pool.max_pool_relu`, by its codes."""
+    dy = floating(op, "grad_output", grad_output)
+    shape, _ = geometry.with_batch(op, "input_size", input_size, nd)
+    geometry.check_shape(op, "grad_output", dy.shape, codes.shape)
+    dx = empty(input_size, dy)
+    dy_shape, _ = geometry.with_batch(op, "grad_output", dy.shape, nd)
+    backends.extra("max_pool_relu_backward", codes)(contiguous(dy), codes, dx, _scatter(op, shape, dy_shape))
+    return dx
+
+
 @lru_cache(maxsize=4096)
 def _scatter(op, input_shape, output_shape):
     """Geometry of a scatter-add by index: the windows do not matter to it, only the two sizes."""

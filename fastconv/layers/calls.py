@@ -106,6 +106,12 @@ def forward_call(method):
     return forward
 
 
+def forget(layer):
+    """Let a backward of `layer` alone raise, as after no forward: the running forward pass does its work without it."""
+    if layer._calls.of_pass is not _running.forward:
+        layer._calls = Calls()
+
+
 def backward_call(*halves):
     """A wrapper for a layer's ``backward`` (both `halves`), ``backward_inputs`` or ``backward_parameters``."""
 

@@ -8,6 +8,7 @@ from fastconv.geometry import check_shape
 from fastconv.layers.activation import ReLU
 from fastconv.layers.layer import Layer
 from fastconv.layers.pool import MaxPool1d, MaxPool2d, MaxPool3d
+from fastconv.layers.rectified import PooledReLU
 
 
 class _Container(Layer):
@@ -175,19 +176,16 @@ class Sequential(_List):
 
 
 def _order(layers):
-    """`layers` as `Sequential` calls them: a maximum pooling before the ReLU that it follows.
-
-    What never falls does not change which element of a window is the largest, so that results and gradients are the
-    same: where all of a window are below 0 the gradient of the first one is 0 in place of that of the largest. But ReLU
-    has fewer elements to do: with windows of 2 x 2 a training step of `digits_cnn` takes 1.0 ms less of 12.
-    """
-    order = list(layers)
-    for i in range(len(order) - 1):
-        first, second = order[i], order[i + 1]
+    """`layers` as `Sequential` calls them: a ReLU and the maximum pooling after it as a `PooledReLU`."""
+    order = []
+    for layer in layers:
+        before = order[-1] if order else None
         # Layers of one's own, and those of which someone watches the calls, stay where they are.
-        if (type(first) is ReLU and type(second) in (MaxPool1d, MaxPool2d, MaxPool3d) and not second.return_indices
-                and "forward" not in vars(first) and "forward" not in vars(second)):
-            order[i], order[i + 1] = second, first
+        if (type(before) is ReLU and type(layer) in (MaxPool1d, MaxPool2d, MaxPool3d) and not layer.return_indices
+                and "forward" not in vars(before) and "forward" not in vars(layer)):
+            order[-1] = PooledReLU(before, layer)
+        else:
+            order.append(layer)
     return order
 
 

@@ -61,6 +61,7 @@ from fastconv.backends.numba.elementwise import (  # noqa: F401
     tanh_input,
 )
 from fastconv.backends.numba.embedding import embedding, embedding_weight  # noqa: F401
+from fastconv.backends.numba.rectified import max_pool_relu, max_pool_relu_backward  # noqa: F401
 from fastconv.backends.numba.softmax import log_softmax, log_softmax_input, softmax, softmax_input  # noqa: F401
 from fastconv.backends.numba.steps import adam, momentum, rmsprop  # noqa: F401
 from fastconv.backends.plan_transform import KERNELS

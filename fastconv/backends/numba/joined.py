@@ -66,21 +66,22 @@ def serves_mean(p, g):
 
 def max_forward(p, g, x, y, indices):
     """Plan a maximum pooling."""
-    pieces, places, *numbers = _plan(p, g, x, y)
+    pieces, places, *numbers = planned(g, p.dtype.itemsize, p.most)
     p.do("max_joined", g.n * g.c, (x, y, indices, pieces, places), numbers, y.size * 4)
 
 
 def avg_forward(p, g, x, y):
     """Plan an average pooling."""
-    pieces, _, *numbers = _plan(p, g, x, y)
+    pieces, _, *numbers = planned(g, p.dtype.itemsize, p.most)
     p.do("avg_joined", g.n * g.c, (x, y, pieces), (*numbers, g.divisor or 4), y.size * 4)
 
 
-def _plan(p, g, x, y):
-    """Tables and numbers that both kernels read."""
-    size = p.dtype.itemsize
-    asked = ASKED if x.size * size > FAR * p.most else NEAR
-    far, indexed_far = (PASSED if y.size * (size + more) >= engine.PAST else asked for more in (0, INDEX_BYTES))
+@lru_cache(maxsize=1024)
+def planned(g, size, most):
+    """Tables and numbers that the kernels read, for elements of `size` bytes and `most` threads."""
+    asked = ASKED if prod(g.x_shape) * size > FAR * most else NEAR
+    far, indexed_far = (PASSED if prod(g.y_shape) * (size + more) >= engine.PAST else asked
+                        for more in (0, INDEX_BYTES))
     return (*tables(*g.input[1:], VECTOR_BYTES // size), far, indexed_far, *g.input[1:], g.output[2], prod(g.output))
 
 
@@ -129,7 +130,7 @@ def tables(height, width, lanes):
     return plan.Table(pieces, pieces.ctypes.data), plan.table(places), most, period, planes * size
 
 
-class _Rows(Vectors):
+class Rows(Vectors):
     """Vectors of joined rows, in registers in an order of their own.
 
     Even and odd elements of two vectors are told apart in each 128 bits alone, as that takes one instruction; what is
@@ -201,7 +202,20 @@ class _Rows(Vectors):
         planes.close([builder.sub(loop.index, period), self.at(upper, span)])
 
 
-def _variants(v):
+def largest(builder, taps):
+    """Of the four `taps` of windows, the largest; whether that of a row is the right one; whether it is a lower one."""
+
+    def later(a, b):
+        """Whether b, which comes later, takes the place of a: if it is larger, or NaN."""
+        return builder.or_(builder.fcmp_ordered(">", b, a), builder.fcmp_unordered("uno", b, b))
+
+    right = [later(*taps[:2]), later(*taps[2:])]
+    upper, lower = (builder.select(right[row], taps[2 * row + 1], taps[2 * row]) for row in range(2))
+    below = later(upper, lower)
+    return right, builder.select(below, lower, upper), below
+
+
+def variants(v):
     """(pieces, far) of what there is code for."""
     return [(most, far) for most in PIECES if most <= v.lanes // 2 for far in (NEAR, ASKED, PASSED)]
 
@@ -230,26 +244,20 @@ def max_rows(typingctx, most, far, indexed, x, width, pieces, places, period, sp
 
     def generate(context, builder, signature, args):
         most, far, indexed, x, width, pieces, places, period, span, count, y, indices = args
-        v = _Rows(context, builder, signature.args[3].dtype)
+        v = Rows(context, builder, signature.args[3].dtype)
         pieces = builder.bitcast(pieces, LANE.as_pointer())
         one = ir.Constant(v.numbers, [1] * v.lanes)
         down = builder.trunc(width, v.numbers.element)
         down = builder.insert_element(ir.Constant(v.numbers, ir.Undefined), down, LANE(0))
         down = v.shuffle(down, down, [0] * v.lanes)
 
-        def later(a, b):
-            """Whether b, which comes later, takes the place of a: if it is larger, or NaN."""
-            return builder.or_(builder.fcmp_ordered(">", b, a), builder.fcmp_unordered("uno", b, b))
-
         def variant(most, far, indexed):
             def step(begun, at, taps):
-                right = [later(*taps[:2]), later(*taps[2:])]
-                best = [builder.select(right[row], taps[2 * row + 1], taps[2 * row]) for row in range(2)]
-                below = later(*best)
+                right, best, below = largest(builder, taps)
                 # Two results that go past the caches by turns, each half a line at a time, take 15 ms in place of 9 for
                 # 256 x 64 x 26 x 26 in float64 with AVX2: one does then.
                 halves = indexed and v.lanes * INDEX_BYTES < LINE_BYTES
-                v.put(builder.select(below, *best[::-1]), v.at(v.at(y, begun), at), NEAR if halves else far)
+                v.put(best, v.at(v.at(y, begun), at), NEAR if halves else far)
                 if indexed:
                     zero = ir.Constant(v.numbers, [0] * v.lanes)
                     upper, lower = (builder.select(mask, builder.add(offset, one), offset)
@@ -260,7 +268,7 @@ def max_rows(typingctx, most, far, indexed, x, width, pieces, places, period, sp
             v.over(count, x, width, pieces, most, period, span, far, step)
 
         choose(builder, (most, far, builder.zext(indexed, INT)),
-               [(*literals, indexed) for literals in _variants(v) for indexed in (0, 1)], variant)
+               [(*literals, indexed) for literals in variants(v) for indexed in (0, 1)], variant)
         return context.get_dummy_value()
 
     integer = types.int64
@@ -274,7 +282,7 @@ def mean_rows(typingctx, most, far, x, width, pieces, period, span, count, divis
 
     def generate(context, builder, signature, args):
         most, far, x, width, pieces, period, span, count, divisor, y = args
-        v = _Rows(context, builder, signature.args[2].dtype)
+        v = Rows(context, builder, signature.args[2].dtype)
         pieces = builder.bitcast(pieces, LANE.as_pointer())
         divisor = v.broadcast(builder.sitofp(divisor, v.element))
 
@@ -286,7 +294,7 @@ def mean_rows(typingctx, most, far, x, width, pieces, period, span, count, divis
 
             v.over(count, x, width, pieces, most, period, span, far, step)
 
-        choose(builder, (most, far), _variants(v), variant)
+        choose(builder, (most, far), variants(v), variant)
         return context.get_dummy_value()
 
     integer = types.int64
@@ -304,7 +312,7 @@ def _aligned(typingctx, y, indices):
 
 
 @helper
-def _allowed(far, y, indices):
+def allowed(far, y, indices):
     """`far`, but not PASSED where results are not aligned."""
     return far if far < PASSED or _aligned(y, indices) else ASKED
 
@@ -315,7 +323,7 @@ def max_joined(begin, end, a, like):
     most, period, span, height, width, out_w, outputs = a[5], a[6], a[7], a[10], a[11], a[12], a[13]
     indexed, size, first, last = a[2] != 0, height * width, begin * outputs, end * outputs
     whole = (last - first) // lanes(like) * lanes(like)
-    far = _allowed(a[9] if indexed else a[8], shift(y, first), shift(indices, first))
+    far = allowed(a[9] if indexed else a[8], shift(y, first), shift(indices, first))
     max_rows(most, far, indexed, shift(x, begin * size), width, pieces, places, period, span, whole, shift(y, first),
              shift(indices, first))
     for out in range(first + whole, last):
@@ -331,7 +339,7 @@ def avg_joined(begin, end, a, like):
     most, period, span, height, width, out_w, outputs = a[3], a[4], a[5], a[8], a[9], a[10], a[11]
     divisor, size, first, last = a[12], height * width, begin * outputs, end * outputs
     whole = (last - first) // lanes(like) * lanes(like)
-    far = _allowed(a[6], shift(y, first), ints(0))
+    far = allowed(a[6], shift(y, first), ints(0))
     mean_rows(most, far, shift(x, begin * size), width, pieces, period, span, whole, divisor, shift(y, first))
     for out in range(first + whole, last):
         q = out % outputs

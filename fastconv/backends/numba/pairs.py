@@ -96,6 +96,22 @@ def scatter_pairs(typingctx, dy, indices, dx, first, width, outputs, lines):
     return types.boolean(dy, indices, dx, integer, integer, integer, integer), generate
 
 
+def walk_pairs(builder, v, outputs, lines, width, write):
+    """``write(q, upper, row)`` for the vector of windows `q` of each of some rows of windows of 2 x 2.
+
+    `row` is the offset of the row's first window and `upper` that of its map's first element. The order is that of
+    `scatter_pairs`.
+    """
+    last = builder.mul(builder.sdiv(builder.sub(outputs, INT(1)), INT(v.lanes)), INT(v.lanes))
+    line = Loop(builder, "lines", lines, 1, [])
+    row, upper = builder.mul(line.index, outputs), builder.mul(line.index, builder.mul(width, INT(2)))
+    write(last, upper, row)
+    across = Loop(builder, "across", last, v.lanes, [])
+    write(across.index, upper, row)
+    across.close()
+    line.close()
+
+
 @intrinsic
 def spread_pairs(typingctx, dy, dx, divisor, width, outputs, lines):
     """As `scatter_pairs`, but each gradient over `divisor` goes to all of its window."""
@@ -104,23 +120,41 @@ def spread_pairs(typingctx, dy, dx, divisor, width, outputs, lines):
         dy, dx, divisor, width, outputs, lines = args
         v = Vectors(context, builder, signature.args[0].dtype)
         divisors = v.broadcast(builder.sitofp(divisor, v.element))
-        last = builder.mul(builder.sdiv(builder.sub(outputs, INT(1)), INT(v.lanes)), INT(v.lanes))
-        down = builder.mul(width, INT(2))
-        line = Loop(builder, "lines", lines, 1, [])
-        source, upper = v.at(dy, builder.mul(line.index, outputs)), v.at(dx, builder.mul(line.index, down))
 
-        def write(q):
+        def write(q, upper, row):
             # As a sum that begins with 0: of -0.0 that is 0.0.
-            share = builder.fadd(divide(builder, v, v.load(v.at(source, q)), divisors), v.zero)
-            for row in range(2):
-                store_pairs(v, share, share, v.at(v.at(upper, builder.mul(width, INT(row))), builder.mul(q, INT(2))))
+            share = builder.fadd(divide(builder, v, v.load(v.at(v.at(dy, row), q)), divisors), v.zero)
+            for r in range(2):
+                place = v.at(v.at(dx, upper), builder.mul(width, INT(r)))
+                store_pairs(v, share, share, v.at(place, builder.mul(q, INT(2))))
 
-        write(last)
-        across = Loop(builder, "across", last, v.lanes, [])
-        write(across.index)
-        across.close()
-        line.close()
+        walk_pairs(builder, v, outputs, lines, width, write)
         return context.get_dummy_value()
 
     integer = types.int64
     return types.void(dy, dx, integer, integer, integer, integer), generate
+
+
+@intrinsic
+def scatter_codes(typingctx, dy, codes, dx, width, outputs, lines):
+    """As `scatter_pairs`, but a byte says to which of the four of a window its gradient goes: 0 to 3, or to none."""
+
+    def generate(context, builder, signature, args):
+        dy, codes, dx, width, outputs, lines = args
+        v = Vectors(context, builder, signature.args[0].dtype)
+        small = ir.VectorType(ir.IntType(8), v.lanes)
+
+        def write(q, upper, row):
+            code = builder.load(builder.bitcast(v.at(v.at(codes, row), q), small.as_pointer()), align=1)
+            value = builder.fadd(v.load(v.at(v.at(dy, row), q)), v.zero)
+            for r in range(2):
+                sides = [builder.select(builder.icmp_unsigned("==", code, ir.Constant(small, [2 * r + s] * v.lanes)),
+                                        value, v.zero) for s in range(2)]
+                place = v.at(v.at(dx, upper), builder.mul(width, INT(r)))
+                store_pairs(v, *sides, v.at(place, builder.mul(q, INT(2))))
+
+        walk_pairs(builder, v, outputs, lines, width, write)
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(dy, codes, dx, integer, integer, integer), generate

@@ -32,7 +32,7 @@ def _pairs(kernel, stride, before, size, outputs):
 
 
 @helper
-def _streamed(size, width, like):
+def lines_past(size, width, like):
     """Lines of windows of 2 x 2 that go past the caches together, where `size` bytes do; else 0."""
     if not PAST or size <= FAR or 2 * width + 2 * lanes(like) > BUFFER:
         return 0
@@ -69,7 +69,14 @@ def _spread(dy, dx, divisor, width, out_w, lines, buffer, together):
 
 
 @helper
-def _carry(buffer, lead, kept, size, to):
+def put_down(buffer, lead, kept, to):
+    """What was kept by `carry` without the first `lead` of it, before `to`."""
+    for j in range(lead, kept):
+        to[j - kept] = buffer[j]
+
+
+@helper
+def carry(buffer, lead, kept, size, to):
     """Let a map go past the caches, with the `kept` elements before it and without the first `lead`, in whole lines.
 
     What is left is kept: lines that two maps share are stored once. Returns how many elements that is.
@@ -84,7 +91,7 @@ def _carry(buffer, lead, kept, size, to):
 
 
 @helper
-def _lines(height, width, out_h, out_w, elements, outputs, wide):
+def whole_lines(height, width, out_h, out_w, elements, outputs, wide):
     """Lines of windows of 2 x 2 whose vectors stay among the `elements` and `outputs` from the map's first ones on."""
     beyond = (out_w + wide - 1) // wide * wide - out_w
     lines = min(out_h, (outputs - beyond) // out_w, (elements - 2 * beyond) // (2 * width))
@@ -92,7 +99,7 @@ def _lines(height, width, out_h, out_w, elements, outputs, wide):
 
 
 @helper
-def _clear_rest(dx, lines, height, width, out_w):
+def clear_rest(dx, lines, height, width, out_w):
     """Zeros where the first `lines` lines of windows of 2 x 2 leave elements out, and in all rows after them."""
     if 2 * out_w < width:
         for h in range(2 * lines):
@@ -119,7 +126,7 @@ def max_backward(begin, end, a, like):
     # Windows of 2 x 2: 0.17 ms in place of 0.24 for 64 x 32 x 26 x 26.
     pairs = depth == 1 and out_d == 1 and height < INDEXED // width and height // 2 == out_h and width // 2 == out_w
     buffer = stack(BUFFER, like)
-    streamed = _streamed((end - begin) * size * itemsize(like), width, like)
+    streamed = lines_past((end - begin) * size * itemsize(like), width, like)
     near, far = stack(NEAR, like), (end - begin) * size * itemsize(like) > FAR and size <= NEAR
     # And of 3 x 3 that overlap. With AVX2 they take three times as long; near by nothing is gained.
     triples = (MASKS and far and depth == 1 and out_d == 1 and (height + 1) // 2 == out_h and (width + 1) // 2 == out_w
@@ -133,12 +140,11 @@ def max_backward(begin, end, a, like):
         g, where, x = shift(dy, plane * outputs), shift(indices, plane * outputs), shift(dx, plane * size)
         lines, map_ = 0, shift(buffer, kept) if carried else x
         if pairs:
-            lines = _lines(height, width, out_h, out_w, (end - plane) * size, (end - plane) * outputs, lanes(like))
+            lines = whole_lines(height, width, out_h, out_w, (end - plane) * size, (end - plane) * outputs, lanes(like))
             pairs = _scatter(g, where, map_, width, out_w, lines, buffer, 0 if carried else streamed)
         if not pairs:
             lines = 0
-            for j in range(lead, kept):
-                x[j - kept] = buffer[j]
+            put_down(buffer, lead, kept, x)
             kept, lead, carried, map_ = 0, 0, False, x
         if triples and not pairs:
             triples = scatter_triples(g, where, shift(near, width), buffer, height, width, out_h, out_w)
@@ -157,16 +163,14 @@ def max_backward(begin, end, a, like):
                 near[where[q]] += g[q]
             copy_past(near, x, size)
             continue
-        _clear_rest(map_, lines, depth * height, width, out_w)
+        clear_rest(map_, lines, depth * height, width, out_w)
         for q in range(lines * out_w, outputs):
             map_[where[q]] += g[q]
         if carried:
             some = kept + size
-            kept = _carry(buffer, lead, kept, size, x)
+            kept = carry(buffer, lead, kept, size, x)
             lead = 0 if some >= line else lead
-    x = shift(dx, end * size)
-    for j in range(lead, kept):
-        x[j - kept] = buffer[j]
+    put_down(buffer, lead, kept, shift(dx, end * size))
     drain(far)
 
 
@@ -182,7 +186,7 @@ def avg_backward(begin, end, a, like):
     padded, divisor = a[20] != 0, a[21]
     share, buffer = stack(STRETCH, like), stack(BUFFER, like)
     size, outputs = height * width, out_h * out_w
-    streamed = _streamed((end - begin) * depth * size * itemsize(like), width, like)
+    streamed = lines_past((end - begin) * depth * size * itemsize(like), width, like)
     pairs = (kernel_d == 1 and depth == out_d and front == 0 and _pairs(kernel_h, stride_h, top, height, out_h)
              and _pairs(kernel_w, stride_w, left, width, out_w))
     for plane in range(begin, end):
@@ -195,11 +199,11 @@ def avg_backward(begin, end, a, like):
             if pairs:
                 before = plane * depth + o
                 g, x = shift(dy, before * outputs), shift(dx, before * size)
-                lines = _lines(height, width, out_h, out_w, (end * depth - before) * size,
-                               (end * depth - before) * outputs, lanes(like))
+                lines = whole_lines(height, width, out_h, out_w, (end * depth - before) * size,
+                                    (end * depth - before) * outputs, lanes(like))
                 whole = divisor if divisor else 4
                 _spread(g, x, whole, width, out_w, lines, buffer, streamed)
-                _clear_rest(x, lines, height, width, out_w)
+                clear_rest(x, lines, height, width, out_w)
             for p in range(lines, out_h):
                 out = ((plane * out_d + o) * out_h + p) * out_w
                 slab = (extent(o, depth, kernel_d, stride_d, front, back, padded)
