@@ -116,6 +116,18 @@ def test_emulated(fresh, tmp_path):
     assert [name for name, of_name in found.items() if not max(of_name.values()) < TOLERANCE] == []
 
 
+def check_pieces(form):
+    """Whether the pieces of a block of the first columns, or the last ones, are the results of a filter, each once."""
+    a = form.ahead
+    assert form.pieces.shape[2] <= plan_halves_weight.MOST_PIECES
+    for table, columns in zip(form.pieces, (form.wide, (a.positions[1] - 1) % form.wide + 1), strict=True):
+        places = [place + i for vector in table for place, mask in vector for i in range(int(mask).bit_count())]
+        images = range(form.block[1] if form.joined else 1)
+        size = a.positions[0] * a.positions[1] * a.slices[0]
+        assert places == [n * a.groups * a.filters * size + row * a.positions[1] + column for n in images
+                          for row in range(form.block[0]) for column in range(columns)]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_offsets_lie_inside(name):
     """No tile of a plan is read from outside of the halves, and none of the weights' rows is missing."""
@@ -134,6 +146,7 @@ def test_offsets_lie_inside(name):
     last = (0 if form.joined else (form.block[1] - 1) * form.image) + plan_halves.DEPTH * form.steps * form.ahead.apart
     assert max(form.offsets) + last <= form.plane - form.front
     assert form.sections == tuple(sorted(form.sections))
+    check_pieces(form)
 
 
 @needs_a_unit
@@ -193,13 +206,14 @@ def test_torch_uses_the_unit_by_turns(threads, always):
     assert all(found[i] == found[i % 3] for i in range(len(found)))
 
 
-@pytest.mark.parametrize("channels", [2, 16, 31, 32])
-def test_sums_of_few_terms_are_direct(channels):
+@pytest.mark.parametrize("channels", [2, 16, 47, 48])
+def test_sums_of_few_terms_are_direct(channels, monkeypatch):
+    monkeypatch.setattr(plan_halves_cost, "product", lambda form: 0)
     g = geometry.conv("conv2d", (8, channels, 56, 56), (96, channels, 1, 1))
     assert plan_halves.forward(g).terms == channels
     assert plan_halves.backward_input(g).terms == 96
     assert plan_halves_weight.backward_weight(g).terms == 8 * 56 * 56
-    assert plan_halves_cost.pays(g, 0, channels, False, 96) == (channels == 32)
+    assert plan_halves_cost.pays(g, plan_halves.forward(g), False) == (channels == 48)
 
 
 @needs_a_unit

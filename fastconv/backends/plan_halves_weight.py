@@ -4,15 +4,18 @@ A tile of dy is 16 filters of 32 positions. One of x is 16 channels of 16 pairs 
 further on: every tap finds its pairs in rows that follow each other, of which each is a line of the cache::
 
     pairs[16 channels][high, low][image][phase][row][column][16][2]     x at a position, and at the 16th from there
-    grads[32 filters][image or block][32 positions][16 filters][high, low][16][16][2]
+    grads[32 positions][16 filters][high, low][16][16][2]               of 32 filters, and of STEPS times 32 positions
     sums[32 filters][32 channels][tap][32][32]
 
-Positions are counted along rows with their padding, as in the forward pass; dy is zero at those in the padding.
+Positions are counted along rows with their padding, as in the forward pass; dy is zero at those in the padding. Its
+rows are read where they lie: of each 16 positions a table says which lanes the elements from which place on fill.
 """
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
+
+import numpy as np
 
 from fastconv.backends import plan_halves
 from fastconv.backends.plan import table
@@ -20,7 +23,9 @@ from fastconv.backends.plan_halves import DEPTH, MOST, PAIR, TILE, Halves, colum
 from fastconv.backends.plan_transform import up
 
 STEPS = 8           # of 32 positions, which are added up for all channels and taps before the next ones
-# Bytes of the sums of a work item, and of them, its pairs and its gradients together.
+GRADS = 4 * TILE * TILE     # elements of a step of 32 filters of dy
+MOST_PIECES = 3     # of 16 positions: parts of images that are counted on
+# Bytes of the sums of a work item, and of them and its pairs together.
 SUMS, BLOCK = 640 << 10, 1280 << 10
 LEAST = 256         # positions of a block, if there is room for them
 LEAST_STEPS = 24    # of 32 positions, of a part of the reduction
@@ -69,7 +74,7 @@ class HalvesWeight:
         """Positions of a block, if there are as many."""
         a, (filters, columns) = self.ahead, self.ranges
         room = BLOCK - 4 * filters * columns * len(self.taps)
-        position = 8 * columns * a.phases * a.apart + 4 * filters
+        position = 8 * columns * a.phases * a.apart
         return max(min(LEAST, MOST // (2 * position)), room // position)
 
     @cached_property
@@ -126,7 +131,8 @@ class HalvesWeight:
     @cached_property
     def joined(self):
         """Whether the positions of all images of a block are counted on: small maps would waste most of a step."""
-        return self.block[1] > 1 and self.ahead.phases == 1
+        return (self.block[1] > 1 and self.ahead.phases == 1 and self.ahead.slices[0] == 1
+                and 2 * self.source_rows * self.pitch >= TILE)
 
     @cached_property
     def length(self):
@@ -161,19 +167,48 @@ class HalvesWeight:
     def sections(self):
         """Where in the workspace of a thread, in elements, the parts begin, and its end.
 
-        They are pairs, gradients, sums, lines, and sums of gradients.
+        They are pairs, gradients, sums, and sums of gradients.
         """
         filters, columns = self.ranges
         grads = 2 * columns * (self.front + self.plane)
-        sums = grads + filters * DEPTH * self.steps * (1 if self.joined else self.block[1])
-        lines = sums + filters * columns * len(self.taps)
-        totals = lines + (filters if self.joined else TILE) * (DEPTH * self.steps + TILE)
-        return grads, sums, lines, totals, totals + filters * TILE
+        sums = grads + STEPS * GRADS
+        totals = sums + filters * columns * len(self.taps)
+        return grads, sums, totals, totals + filters * TILE
+
+    @cached_property
+    def pieces(self):
+        """How the lanes of each 16 positions are filled: where elements of dy lie, and a mask of the lanes they fill.
+
+        An array (blocks, vectors, pieces, 2): of a block, then of one of the last columns, which may be fewer.
+        """
+        last = (self.ahead.positions[1] - 1) % self.wide + 1
+        found = [self._pieces(columns) for columns in (self.wide, last)]
+        most = max(lanes.max() + 1 for _, lanes, *_ in found)
+        result = np.zeros((2, 2 * self.steps, most, 2), np.int64)
+        for block, (vectors, lanes, places, masks) in zip(result, found, strict=True):
+            block[vectors, lanes] = np.stack([places, masks], -1)
+        return result
+
+    def _pieces(self, columns):
+        """Of each piece of a block with so many columns the vector, which of its pieces it is, place and mask."""
+        a, (rows, images) = self.ahead, self.block
+        positions = np.arange(DEPTH * self.steps)
+        image, rest = np.divmod(positions, self.length) if self.joined else (0 * positions, positions)
+        row, column = np.divmod(rest, self.pitch)
+        met = np.flatnonzero((row < rows) & (column < columns) & (image < images))
+        area = prod(a.positions) * a.slices[0]
+        places = (image * (a.groups * a.filters * area) + row * a.positions[1] + column)[met]
+        vectors, lanes = np.divmod(met, TILE)
+        begins = np.flatnonzero(np.diff(vectors, prepend=-1) | (np.diff(places, prepend=-2) != 1))
+        masks = np.add.reduceat(1 << lanes, begins)
+        places, vectors = places[begins], vectors[begins]
+        return vectors, np.arange(len(vectors)) - np.searchsorted(vectors, vectors), places, masks
 
     @cached_property
     def places(self):
-        """Offset of the pairs of each tap, and where its gradient lies, from that of a filter and channel on."""
-        return table([*(TILE * offset for offset in self.offsets), *(tap[3] for tap in self.taps)])
+        """Offset of the pairs of each tap, where its gradient lies from that of a filter and channel on, and pieces."""
+        return table([*(TILE * offset for offset in self.offsets), *(tap[3] for tap in self.taps),
+                      *self.pieces.reshape(-1)])
 
     @cached_property
     def together(self):
@@ -185,8 +220,8 @@ class HalvesWeight:
         return (a.images, a.groups, a.channels, a.filters, *a.size, *a.positions, *a.stride, *a.before, a.phases,
                 a.apart, a.fold, a.step, *self.block, self.source_rows, self.pitch, self.source_pitch, self.image,
                 self.steps, self.plane, len(self.taps), STEPS, *self.ranges, *self.counts, self.splits, self.blocks,
-                parts, self.items, *self.sections, *a.weight_strides, self.together, self.joined, self.length,
-                self.wide, *a.slices, a.row_phases)
+                parts, self.items, *self.sections, self.pieces.shape[2], *a.weight_strides, self.together, self.joined,
+                self.length, self.wide, *a.slices, a.row_phases)
 
 
 @lru_cache(maxsize=512)

@@ -30,8 +30,8 @@ def set_float32_precision(level):
     infinity may spread over the outputs that are transformed together, of 3 x 3 kernels 4 x 4.
 
     Two bfloat16 numbers hold a float32 to 2^-17 of its size, and the product of the two smaller ones, up to 2^-16 of
-    the whole, is left out: the largest error is 4e-6 to 8e-6 of the largest output. Errors of few terms do not even
-    out: sums of fewer than 32 are computed otherwise. Infinities and NaN come out as of direct sums, but that they may
+    the whole, is left out: the largest error is 4e-6 to 9e-6 of the largest output. Errors of few terms do not even
+    out: sums of fewer than 48 are computed otherwise. Infinities and NaN come out as of direct sums, but that they may
     spread to more of a weight's gradient; numbers below 1e-36 lose digits, and below 1e-38 are zeros.
 
     On x86 CPUs other than AMD's Zen, Numba's convolutions take numbers below 1.2e-38, in float64 2.2e-308, for zeros,

@@ -163,20 +163,19 @@ class _Halves(_Numba):
     """With products of halves, where there is a matrix unit for them and they pay."""
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
-        form = self._halves(p, g, plan_halves.forward, plan_halves_cost.product, self._winograd_forward)
+        form = self._halves(p, g, plan_halves.forward, self._winograd_forward)
         if form is None:
             return super().plan_conv_forward(p, g, x, w, bias, y)
         self._multiply_halves(p, form, x, w, bias, y, g)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
-        form = self._halves(p, g, plan_halves.backward_input, plan_halves_cost.product, plan_winograd.backward_input)
+        form = self._halves(p, g, plan_halves.backward_input, plan_winograd.backward_input)
         if form is None:
             return super().plan_conv_backward_input(p, g, dy, w, dx)
         self._multiply_halves(p, form, dy, w, None, dx, g)
 
     def plan_conv_backward_weight(self, p, g, x, dy, dw, db, with_bias):
-        form = self._halves(p, g, plan_halves_weight.backward_weight, plan_halves_cost.weight_product,
-                            self._winograd_weight)
+        form = self._halves(p, g, plan_halves_weight.backward_weight, self._winograd_weight)
         if form is None:
             return super().plan_conv_backward_weight(p, g, x, dy, dw, db, with_bias)
         out, sums = self._parts(p, form, dw), self._parts(p, form, db) if with_bias else None
@@ -189,14 +188,13 @@ class _Halves(_Numba):
             if with_bias:
                 self._add_up(p, sums, form.splits, db)
 
-    def _halves(self, p, g, planner, cycles, winograd):
-        """The plan of a pass, or None; `cycles` counts what it takes, `winograd` plans the transform."""
+    def _halves(self, p, g, planner, winograd):
+        """The plan of a pass, or None; `winograd` plans the transform."""
         form = None if p.dtype.itemsize != 4 or p.exact else planner(g)
         if form is None:
             return None
         transformed = self._transform(p, winograd, g)[1] is not None
-        columns = 0 if winograd is self._winograd_weight else form.filters
-        return form if plan_halves_cost.pays(g, cycles(form), form.terms, transformed, columns) else None
+        return form if plan_halves_cost.pays(g, form, transformed) else None
 
     def _multiply_halves(self, p, form, source, w, bias, out, g):
         weights = p.space(form.weights)

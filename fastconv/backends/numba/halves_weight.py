@@ -5,15 +5,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends.numba import isa
-from fastconv.backends.numba.copies import window
 from fastconv.backends.numba.dot import total
 from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.halves import fill, halve, pairs_of
-from fastconv.backends.numba.jit import FLOAT32, RangeKernel, helper, ints, pointer, shift, stack
-from fastconv.backends.numba.lines import add_vectors
+from fastconv.backends.numba.jit import FLOAT32, RangeKernel, ask_for, helper, ints, pointer, shift, stack
 from fastconv.backends.numba.tile import flipped_block, transpose
-from fastconv.backends.numba.words import LANE, Vectors
+from fastconv.backends.numba.words import INT, LANE, Loop, Vectors, choose
 from fastconv.backends.plan_halves import DEPTH, PAIR, TILE
+from fastconv.backends.plan_halves_weight import GRADS, MOST_PIECES
 
 if isa.AMX:
     from fastconv.backends.numba.amx import configure, multiply_grads, release
@@ -22,21 +21,74 @@ else:
 
 LINE = 240      # columns of a line
 LINES = TILE * LINE
-GRADS = 4 * TILE * TILE     # elements of a step of 32 filters of dy
+AHEAD = 4       # filters of dy that what is asked for lies ahead
 
 
 @intrinsic
-def halve_row(typingctx, line, high, low):
-    """Convert 32 elements: pairs of the halves of elements i, i + 16."""
+def halve_line(typingctx, pieces, steps, source, table, limit, ahead, target, total):
+    """Convert one filter of dy, 32 positions a step: pairs of the halves of positions i, i + 16.
+
+    Parameters
+    ----------
+    pieces : int64
+        Of a vector of 16 positions, MOST_PIECES at most.
+    steps : int64
+    source : pointer
+        What the places of `table` are counted from.
+    table : pointer to int64
+        (place, mask of lanes) of each piece of each vector.
+    limit : int64
+        Positions from here on are zeros.
+    ahead : int64
+        Elements from what is read to what is asked for in advance.
+    target : pointer
+        The high halves of the first step; the low ones are 256 elements on, and those of the next step GRADS.
+    total : pointer
+        16 sums, to which all positions are added.
+    """
 
     def generate(context, builder, signature, args):
-        line, high, low = args
-        v = Vectors(context, builder, signature.args[0].dtype)
-        for pairs, target in zip(pairs_of(v, v.load(line), v.load(v.at(line, TILE))), (high, low), strict=True):
-            v.store(pairs, target)
+        pieces, steps, source, table, limit, ahead, target, total = args
+        v = Vectors(context, builder, signature.args[2].dtype)
+        flags = ir.IntType(v.lanes)
+        mask = ir.VectorType(ir.IntType(1), v.lanes)
+        pointer = v.type.as_pointer()
+        expand = v.intrinsic(f"llvm.masked.expandload.{v.suffix}", v.type, [pointer, mask, v.type])
+
+        def variant(count):
+            loop = Loop(builder, "steps", steps, 1, [v.load(total), v.zero, limit])
+            *sums, left = loop.values
+            halves = []
+            for half in range(2):
+                # As many lanes as positions are left.
+                rest = builder.sub(left, INT(TILE * half))
+                for bound, beyond in ((0, "<"), (TILE, ">")):
+                    rest = builder.select(builder.icmp_signed(beyond, rest, INT(bound)), INT(bound), rest)
+                inside = builder.sub(builder.shl(INT(1), rest), INT(1))
+                value = None
+                for i in range(count):
+                    entry = builder.mul(builder.add(builder.mul(loop.index, INT(2)), INT(half)), INT(count))
+                    entry = v.at(table, builder.mul(builder.add(entry, INT(i)), INT(2)))
+                    place = v.at(source, builder.load(entry))
+                    lanes = builder.and_(builder.load(v.at(entry, 1)), inside)
+                    lanes = builder.bitcast(builder.trunc(lanes, flags), mask)
+                    if i == 0:
+                        ask_for(builder, v.at(place, ahead))
+                    piece = builder.call(expand, [builder.bitcast(place, pointer), lanes, v.zero])
+                    value = piece if value is None else builder.select(lanes, piece, value)
+                halves.append(value)
+            place = v.at(target, builder.mul(loop.index, INT(GRADS)))
+            for i, pairs in enumerate(pairs_of(v, *halves)):
+                v.store(pairs, v.at(place, i * TILE * TILE))
+            sums = loop.close([*(builder.fadd(total, half) for total, half in zip(sums, halves, strict=True)),
+                               builder.sub(left, INT(DEPTH))])
+            v.store(builder.fadd(*sums[:2]), total)
+
+        choose(builder, (pieces,), [(count,) for count in range(1, MOST_PIECES + 1)], variant)
         return context.get_dummy_value()
 
-    return types.void(line, high, low), generate
+    integer = types.int64
+    return types.void(integer, integer, source, table, integer, integer, target, total), generate
 
 
 @intrinsic
@@ -144,56 +196,17 @@ def _spread_pairs(source, first_image, images, group, row, column, first, wide, 
 
 
 @helper
-def _spread_grads(dy, first_image, images, group, row, some, column, first, wide, a, grads, lines, totals, summed,
-                  like):
-    """Gradients of `wide` filters from `first` on of `images` images, for `some` rows from `row` and `column` on.
-
-    Those of 16 filters are laid out with their padding first, as far as they are not read where they lie. Where they
-    are to be `summed`, they are added to the `totals` while they are near: a vector for each filter.
-    """
-    filters, height, width, pitch, steps, joined, apart = a[8], a[11], a[12], a[24], a[27], a[48] != 0, a[49]
-    slices = a[51]
-    area = slices * height * width
-    length, used, across = steps * DEPTH + TILE, some * pitch, min(a[50], width - column)
-    whole_rows = pitch == width == across
-    whole = used // DEPTH if whole_rows and not joined else 0   # steps that are read where they lie
-    for n in range(images):
-        begun = n * apart if joined else 0
-        stop = begun + apart if joined and n < images - 1 else steps * DEPTH
-        for tile in range(0, wide, TILE):
-            here = max(0, min(TILE, filters - first - tile))
-            volume, o = (first_image + n) // slices, (first_image + n) % slices
-            from_ = shift(dy, ((volume * a[6] + group) * filters + first + tile) * area + (o * height + row) * width
-                          + column)
-            own = shift(lines, tile * length if joined else 0)
-            for f in range(here):
-                line, source = shift(own, f * length + begun), shift(from_, f * area)
-                if whole_rows:
-                    for j in range(whole * DEPTH, used):
-                        line[j] = source[j]
-                else:
-                    for p in range(some):   # each with the zeros between it and the next
-                        window(shift(source, p * width), across, 0, shift(line, p * pitch), pitch, 0)
-                for j in range(used, stop - begun):
-                    line[j] = 0
-                for p in range(some if summed and not whole_rows else 0):
-                    add_vectors(shift(source, p * width), across, shift(totals, (tile + f) * TILE))
-                if summed and whole_rows:
-                    add_vectors(source, used, shift(totals, (tile + f) * TILE))
-            for f in range(here, TILE):
-                for j in range(begun, stop):
-                    own[f * length + j] = 0
-            if joined and n < images - 1:
-                continue
-            to = shift(grads, ((tile // PAIR * (1 if joined else images) + (0 if joined else n)) * steps * 2
-                               + tile // TILE % 2) * (GRADS // 2))
-            for t in range(steps):
-                for f in range(TILE):
-                    line = shift(own, f * length)
-                    if t < whole and f < here:
-                        line = shift(from_, f * area)
-                    target = shift(to, t * GRADS + f * TILE)
-                    halve_row(shift(line, t * DEPTH), target, shift(target, TILE * TILE))
+def _spread_grads(source, used, steps, pieces, table, limit, area, grads, totals, like):
+    """Gradients of 32 filters, `used` of which there are, for some steps; those of each are added to its total."""
+    for f in range(min(used, PAIR)):
+        halve_line(pieces, steps, shift(source, f * area), table, limit, AHEAD * area,
+                   shift(grads, f // TILE * (GRADS // 2) + f % TILE * TILE), shift(totals, f * TILE))
+    for f in range(max(0, used), PAIR):
+        for t in range(steps):
+            target = shift(grads, t * GRADS + f // TILE * (GRADS // 2) + f % TILE * TILE)
+            for j in range(TILE):
+                target[j] = 0
+                target[TILE * TILE + j] = 0
 
 
 @helper
@@ -236,12 +249,12 @@ def _add_halves(begin, end, a, like):
     images, groups, filters, rows, dy_width, apart = a[5], a[6], a[8], a[11], a[12], a[18]
     block_rows, together, image, steps, plane, taps, chunk = a[21], a[22], a[26], a[27], a[28], a[29], a[30]
     wide, across, filter_ranges, channel_ranges, splits, blocks = a[31], a[32], a[33], a[34], a[35], a[36]
-    parts, count, group_stride = a[37], a[38], a[44]
-    pairs = shift(space, (begin * parts + count - 1) // count * a[43])
-    grads, sums, lines, totals = (shift(pairs, a[39]), shift(pairs, a[40]), shift(pairs, a[41]), shift(pairs, a[42]))
+    parts, count, pieces, group_stride = a[37], a[38], a[43], a[44]
+    pairs = shift(space, (begin * parts + count - 1) // count * a[42])
+    grads, sums, totals = shift(pairs, a[39]), shift(pairs, a[40]), shift(pairs, a[41])
     row_blocks, column_blocks = (rows + block_rows - 1) // block_rows, (dy_width + a[50] - 1) // a[50]
-    front, joined = TILE * apart, a[48] != 0
-    low, pitch = TILE * (front + plane), TILE * apart
+    front, joined, slices = TILE * apart, a[48] != 0, a[51]
+    low, pitch, area = TILE * (front + plane), TILE * apart, slices * rows * dy_width
     configure()
     for item in range(begin, end):
         split, rest = item % splits, item // splits
@@ -251,24 +264,28 @@ def _add_halves(begin, end, a, like):
         for j in range(wide * TILE):
             totals[j] = 0
         for block in range(begun, (split + 1) * blocks // splits):
-            column, rest = block % column_blocks * a[50], block // column_blocks
+            last, rest = block % column_blocks, block // column_blocks
             row, n = rest % row_blocks * block_rows, rest // row_blocks * together
-            here, some = min(together, images - n), min(block_rows, rows - row)
+            here, some, column = min(together, images - n), min(block_rows, rows - row), last * a[50]
             _spread_pairs(x, n, here, group, row, column, first_channel, across, a, pairs, like)
-            _spread_grads(dy, n, here, group, row, some, column, first_filter, wide, a, grads, lines, totals, summed,
-                          like)
-            runs = 1 if joined else here
-            for i in range(runs):
+            table = shift(tap_at, 2 * taps + (4 * steps * pieces if last == column_blocks - 1 else 0))
+            limit = here * a[49] if joined else some * a[24]
+            for i in range(1 if joined else here):
+                volume, o = (n + i) // slices, (n + i) % slices
+                from_ = shift(dy, ((volume * groups + group) * filters + first_filter) * area + (o * rows + row)
+                              * dy_width + column)
                 for t in range(0, steps, chunk):
-                    add = block > begun or i > 0 or t > 0
+                    add, now = block > begun or i > 0 or t > 0, min(chunk, steps - t)
                     for f in range(0, wide, PAIR):
-                        left = shift(grads, ((f // PAIR * runs + i) * steps + t) * GRADS)
+                        _spread_grads(shift(from_, f * area), filters - first_filter - f, now, pieces,
+                                      shift(table, t * 4 * pieces), limit - t * DEPTH, area, grads,
+                                      shift(totals, f * TILE), like)
                         for v in range(0, across, PAIR):
                             right = shift(pairs, v * 2 * (front + plane)
                                           + (front + i * image + t * DEPTH * apart) * TILE)
                             c = shift(sums, (f // PAIR * (across // PAIR) + v // PAIR) * (taps * PAIR * PAIR))
                             for s in range(taps):
-                                multiply_grads(min(chunk, steps - t), left, shift(right, tap_at[s]), low, pitch,
+                                multiply_grads(now, grads, shift(right, tap_at[s]), low, pitch,
                                                shift(c, s * PAIR * PAIR), add)
         for f in range(min(wide, filters - first_filter) if summed else 0):
             db[(split * groups + group) * filters + first_filter + f] = total(shift(totals, f * TILE))
