@@ -21,11 +21,12 @@ DOTS = ((1, 1), (1, 3), (1, 9), (2, 9), (4, 6)) if TILE_VECTORS == 4 else ((1, 1
 
 
 @intrinsic
-def line(typingctx, one, mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width,
-         past):
-    """Multiply a tile of MR rows of NV vectors of neighbors::
+def line(typingctx, one, mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, col_b, at_b, start, c, row_c, at_c,
+         width, past):
+    """Multiply a tile of MR rows of NV vectors of neighbors, for each of the vectors k::
 
-        c[row_c[i] + j] = start[i] + sum over t < steps of a[row_a[i] + col_a[t]] * b[row_b[i] + col_b[t] + j]
+        c[row_c[i] + at_c[k] + j] = start[i] + sum over t < steps of
+            a[row_a[i] + col_a[t]] * b[row_b[i] + at_b[k] + col_b[t] + j]
 
     Parameters
     ----------
@@ -40,12 +41,10 @@ def line(typingctx, one, mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, 
     totals : pointer
         Space for MR x NV vectors, which more than one run needs. In registers they would take those of the sums.
     a, b, start, c : pointer
-    row_a, row_b, row_c, col_a, col_b : pointer to int64
-        Offsets, in elements.
-    last : int64
-        Where the last vector of a row starts; it may overlap the one before. The others follow each other.
+    row_a, row_b, row_c, col_a, col_b, at_b, at_c : pointer to int64
+        Offsets, in elements. Vectors may overlap.
     width : int64
-        Elements of the last vector that are written. Whole vectors are read.
+        Elements of each vector that are written. Whole vectors are read.
     past : bool
         Store past the caches where all vectors are whole and aligned; `stream.drain` must follow.
     """
@@ -54,13 +53,13 @@ def line(typingctx, one, mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, 
     shared = one.literal_value
 
     def generate(context, builder, signature, args):
-        mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, col_b, start, c, row_c, last, width, past = (
+        mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, col_b, at_b, start, c, row_c, at_c, width, past = (
             args[1:])
         v = Masked(context, builder, signature.args[5].dtype)
 
         def tile(mr, nv):
             rows, columns = range(mr), range(nv)
-            places = [ir.Constant(INT, j * v.lanes) for j in columns[:-1]] + [last]
+            places = [builder.load(v.at(at_b, j)) for j in columns]
             starts = [v.at(a, builder.load(v.at(row_a, i))) for i in (rows[:1] if shared else rows)]
             sources = [v.at(b, builder.load(v.at(row_b, i))) for i in (rows if shared else rows[:1])]
             outer = Loop(builder, "runs", steps, run, [v.broadcast(builder.load(v.at(start, i))) for i in rows])
@@ -81,36 +80,33 @@ def line(typingctx, one, mr, nv, steps, run, totals, a, row_a, col_a, b, row_b, 
                     for value, place in zip(sums, kept, strict=True):
                         v.store(value, place)
                 with otherwise:
-                    store([sums[i * nv:(i + 1) * nv] for i in rows], places)
+                    store([sums[i * nv:(i + 1) * nv] for i in rows])
             outer.close([v.zero] * mr)
 
-        def store(sums, places):
+        def store(sums):
+            places = [builder.load(v.at(at_c, j)) for j in range(len(sums[0]))]
             targets = [v.at(c, builder.load(v.at(row_c, i))) for i in range(len(sums))]
-            ends = [v.at(target, last) for target in targets]
 
-            def store_all(store, count):
+            def store_all(store, *mask):
                 for line, target in zip(sums, targets, strict=True):
-                    for value, place in zip(line[:count], places[:count], strict=True):
-                        store(value, v.at(target, place))
+                    for value, place in zip(line, places, strict=True):
+                        store(value, v.at(target, place), *mask)
 
             with builder.if_else(builder.icmp_signed("==", width, ir.Constant(INT, v.lanes))) as (then, otherwise):
-                with then, builder.if_else(builder.and_(past, v.aligned(targets, last))) as (beyond, within):
+                with then, builder.if_else(builder.and_(past, v.aligned(targets, *places))) as (beyond, within):
                     with beyond:
-                        store_all(v.store_past, len(places))
+                        store_all(v.store_past)
                     with within:
-                        store_all(v.store, len(places))
+                        store_all(v.store)
                 with otherwise:
-                    store_all(v.store, len(places) - 1)
-                    mask = v.below(width)
-                    for line, end in zip(sums, ends, strict=True):
-                        v.store_masked(line[-1], end, mask)
+                    store_all(v.store_masked, v.below(width))
 
         choose(builder, (mr, nv), SHARE_A if shared else SHARE_B, tile)
         return context.get_dummy_value()
 
     integers, integer = row_a, types.int64
     return types.void(one, integer, integer, integer, integer, totals, a, integers, integers, b, integers, integers,
-                      start, c, integers, integer, integer, types.boolean), generate
+                      integers, start, c, integers, integers, integer, types.boolean), generate
 
 
 @intrinsic

@@ -84,21 +84,47 @@ def _line(together, columns, steps, run, totals, a, row_a, col_a, b, row_b, col_
             for j in range(width):
                 c[row_c[i] + j] = start[i]
         return
-    size = lanes(like)
+    size, at = lanes(like), stack(VECTORS, row_a)
     vectors = (width + size - 1) // size
     written = min(width, size)
     first = 0
     for tiles in range((vectors + VECTORS - 1) // VECTORS, 0, -1):
         here = (vectors - first + tiles - 1) // tiles
-        q = first * size
-        last = (here - 1) * size if tiles > 1 else max(0, width - size) - q
+        for j in range(here):
+            at[j] = min((first + j) * size, max(0, width - size))
         first += here
         if columns == 1:
-            line(1, together, here, steps, run, totals, a, row_a, col_a, shift(b, q), row_b, col_b, start,
-                 shift(c, q), row_c, last, written, past)
+            line(1, together, here, steps, run, totals, a, row_a, col_a, b, row_b, col_b, at, start, c, row_c, at,
+                 written, past)
         else:
-            line(0, together, here, steps, run, totals, a, row_a, col_a, shift(b, q), row_b, col_b, start,
-                 shift(c, q), row_c, last, written, past)
+            line(0, together, here, steps, run, totals, a, row_a, col_a, b, row_b, col_b, at, start, c, row_c, at,
+                 written, past)
+
+
+@helper
+def _short_lines(tall, down_b, down_c, together, steps, run, totals, a, row_a, col_a, b, row_b, col_b, start, c, row_c,
+                 width, past, like):
+    """`tall` rows of results of few vectors, of `together` columns: as many as there is room for share the weights."""
+    if steps == 0:
+        for p in range(tall):
+            for i in range(together):
+                for j in range(width):
+                    c[row_c[i] + p * down_c + j] = start[i]
+        return
+    size, at_b, at_c = lanes(like), stack(VECTORS, row_a), stack(VECTORS, row_a)
+    vectors = (width + size - 1) // size
+    most = VECTORS // vectors
+    first = 0
+    for tiles in range((tall + most - 1) // most, 0, -1):
+        here = (tall - first + tiles - 1) // tiles
+        for p in range(here):
+            for j in range(vectors):
+                q = min(j * size, max(0, width - size))
+                at_b[p * vectors + j] = (first + p) * down_b + q
+                at_c[p * vectors + j] = (first + p) * down_c + q
+        first += here
+        line(0, together, here * vectors, steps, run, totals, a, row_a, col_a, b, row_b, col_b, at_b, start, c, row_c,
+             at_c, min(width, size), past)
 
 
 @helper
@@ -155,6 +181,7 @@ def multiply_rows(begin, end, a, like):
     slice_stride, row_stride = a[48], a[49]
     sliding, fanned, most, run, joined = a[50] != 0, a[56], a[57], a[58], a[60]
     past = PAST_BY_TURNS and a[61] != 0
+    short = columns > 1 and joined == 0 and phases_w == 1 and 2 * width <= VECTORS * lanes(like)
     starts = shift(phases, 2 * (phases_d + phases_h + phases_w))
     at_h, at_w = shift(phases, 2 * phases_d), shift(phases, 2 * (phases_d + phases_h))
     row_a, row_b, row_c, row_y = stack(8, phases), stack(8, phases), stack(8, phases), stack(8, phases)
@@ -212,8 +239,9 @@ def multiply_rows(begin, end, a, like):
                             continue
                         # One plane of results after the other: lines that are written in many planes by turns are
                         # fetched from memory first, without the hardware's foresight.
+                        tall = max(1, stop - first_h) if short else high  # of a phase a strip may have none
                         for m in range(0, columns, together):
-                            for block in range(first_h, stop, together if columns == 1 else high):
+                            for block in range(first_h, stop, together if columns == 1 else tall):
                                 for j in range(together):
                                     column = min(m + j, columns - 1)
                                     p = min(block + j, stop - 1) if columns == 1 else block
@@ -228,6 +256,13 @@ def multiply_rows(begin, end, a, like):
                                 for phase_w in range(phases_w):
                                     which = (phase_d * phases_h + phase_h) * phases_w + phase_w
                                     begun = starts[which]
+                                    if short:
+                                        _short_lines(tall, stride_h * row_stride, step_h * width, together,
+                                                     starts[which + 1] - begun, run, totals,
+                                                     shift(w, group * group_stride), row_a, shift(col_a, begun), base,
+                                                     row_b, shift(col_b, begun), start, out, row_c, width, past,
+                                                     like)
+                                        continue
                                     _line(together, columns, starts[which + 1] - begun, run, totals,
                                           shift(w, group * group_stride), row_a, shift(col_a, begun), base, row_b,
                                           shift(col_b, begun), start,
