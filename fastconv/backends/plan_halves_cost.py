@@ -36,7 +36,7 @@ def product(form):
     """Cycles of a `plan_halves.Halves`."""
     places = form.groups * form.places_of_blocks
     return (TILES * places * form.block[1] * form.tiles * -(-form.filters // TILE) * form.steps
-            + _laid_out(SPREAD, form, form.source_pitch) * places * form.plane * DEPTH * form.blocks * form.runs
+            + _laid_out(SPREAD, form, form.source_pitch) * places * form.plane * DEPTH * form.blocks
             + (STORED_APART if len(form.taps) > 1 else STORED) * _elements(form)[1] + WEIGHT * form.weights + CALL)
 
 
