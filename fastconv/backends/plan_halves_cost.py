@@ -26,6 +26,8 @@ WINOGRAD, STRIDED, DILATED, WINOGRAD_FEW, WINOGRAD_WEIGHTS = 0.009, 0.0115, 0.00
 # And of the weight gradient by them, of few filters or channels.
 GRADIENT, GRADIENT_FEW = 0.013, 0.15
 OTHER_CALL = 3000
+# The input gradient takes so many times as long as these tell of it.
+INPUT = 1.15
 LEAST = 9   # results of a map: of smaller ones most of a tile is empty
 # Terms of a sum. The errors of few do not even out: of 16 the largest is 1.1e-5 of the largest of 2.4 million results,
 # of 32 to 40 up to 9.5e-6, of 48 to 100 up to 8.9e-6, of 512 5e-6.
@@ -65,14 +67,17 @@ def otherwise(g, form, transformed):
     moved = READ * read + WRITTEN * written + OTHER_CALL
     # Of a single channel of the result, also where a tap meets nothing.
     single = ahead.images * ahead.groups * ahead.channels * prod(ahead.out_size) * len(ahead.every) / len(ahead.taps)
-    if not transformed:
+    if transformed:
+        rate = WINOGRAD + WINOGRAD_FEW / ahead.filters
+        if gradient:
+            rate = GRADIENT + GRADIENT_FEW * (1 / ahead.filters + 1 / ahead.channels)
+        rate += STRIDED * (max(g.stride) > 1) + DILATED * (max(g.dilation) > 1)
+        cycles = g.multiply_adds * rate + WINOGRAD_WEIGHTS * prod(g.w_shape) + moved
+    else:
         few = (FEW_GRADIENTS if gradient else FEW) * ahead.fold
-        return g.multiply_adds * DIRECT + few * single + WEIGHTS * prod(g.w_shape) + moved
-    rate = WINOGRAD + WINOGRAD_FEW / ahead.filters
-    if gradient:
-        rate = GRADIENT + GRADIENT_FEW * (1 / ahead.filters + 1 / ahead.channels)
-    rate += STRIDED * (max(g.stride) > 1) + DILATED * (max(g.dilation) > 1)
-    return g.multiply_adds * rate + WINOGRAD_WEIGHTS * prod(g.w_shape) + moved
+        cycles = g.multiply_adds * DIRECT + few * single + WEIGHTS * prod(g.w_shape) + moved
+    _, filter_stride, channel_stride = ahead.weight_strides
+    return cycles * (INPUT if filter_stride < channel_stride else 1)
 
 
 def _elements(form):

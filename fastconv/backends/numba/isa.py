@@ -63,8 +63,9 @@ UNROLLED = 4 if NAME == "avx2" or INTEL else 1
 # its vectors.
 JOINS = 0.85 if NAME == "avx512" and CPU != "znver4" else ADVANTAGE
 # Cycles that it takes to turn a vector of elements, 5.5 on Zen 5. On Intel 8 x 512 planes of 14 x 14 take 0.62 ms
-# turned and 0.36 as they are, for 3 x 3 taps, and 8 x 960 of 7 x 7 0.32 and 0.60.
-TURNING = 10.5 if INTEL else 5.5
+# turned and 0.36 as they are, for 3 x 3 taps, and 8 x 960 of 7 x 7 0.32 and 0.60; for 5 x 5 taps 8 x 96 of 40 x 40 1.12
+# and 0.91, and 8 x 240 of 20 x 20 0.67 and 0.89.
+TURNING = 15 if INTEL else 5.5
 # `strided` of `Engine`. On Intel points and weights that leave the second-level cache take longer: 18.6 ms in place of
 # 16.1 for 3 x 3 taps and 128 channels of 8 x 56 x 56, where the transform is expected to be 1.35 times as fast, and for
 # the weight gradient 22.1 in place of 19.2 (1.15); 2.7 in place of 3.1 for 4 x 4 taps and 32 to 64 channels (1.75).
