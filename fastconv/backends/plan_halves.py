@@ -185,8 +185,8 @@ class Halves:
 
     @cached_property
     def space(self):
-        """Elements of the workspace of a thread."""
-        return self.blocks * DEPTH * self.plane + self.out_apart[1] * self.sums
+        """Elements of the workspace of a thread: whole tiles are read of the last row's sums too."""
+        return self.blocks * DEPTH * self.plane + self.out_apart[1] * self.sums + TILE * TILE * BESIDE
 
     @cached_property
     def sums(self):

@@ -129,6 +129,7 @@ def rectified_backward(begin, end, a, like):
             kept = carry(buffer, lead, kept, size, x)
             lead = 0 if some >= line else lead
     put_down(buffer, lead, kept, shift(dx, end * size))
+    drain(carried)
 
 
 def max_pool_relu(x, y, codes, g):
