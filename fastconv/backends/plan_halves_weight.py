@@ -22,7 +22,10 @@ from fastconv.backends.plan import table
 from fastconv.backends.plan_halves import DEPTH, MOST, PAIR, TILE, Halves, columns_of
 from fastconv.backends.plan_transform import up
 
-STEPS = 8           # of 32 positions, which are added up for all channels and taps before the next ones
+# Of 32 positions, which are laid out and added up for all channels and taps before the next ones, while they are near:
+# 3.8 ms in place of 4.4 for 3 x 3 taps and 64 channels of 8 x 56 x 56, 3.6 in place of 6.0 for 32 to 64 channels of
+# 256 x 13 x 13, where all steps of a block were laid out first, in lines of their own with the zeros between rows.
+STEPS = 8
 GRADS = 4 * TILE * TILE     # elements of a step of 32 filters of dy
 MOST_PIECES = 3     # of 16 positions: parts of images that are counted on
 # Bytes of the sums of a work item, and of them and its pairs together.
