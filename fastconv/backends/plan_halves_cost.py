@@ -21,6 +21,7 @@ CALL = 4000
 # What a multiply-add of the direct form takes; what is laid out for it, shared by the channels of the results, or by
 # the filters for the weight gradient; an element that is read and one that is written, and a weight.
 DIRECT, FEW, FEW_GRADIENTS, READ, WRITTEN, WEIGHTS = 0.028, 0.19, 0.27, 0.24, 0.79, 1.05
+ALONG = 8   # filters below which vectors lie along the rows, and less is laid out
 # The same of Winograd's transforms, more where they are taken apart for strides or dilation.
 WINOGRAD, STRIDED, DILATED, WINOGRAD_FEW, WINOGRAD_WEIGHTS = 0.009, 0.0115, 0.0063, 0.25, 2.0
 # And of the weight gradient by them, of few filters or channels.
@@ -74,7 +75,7 @@ def otherwise(g, form, transformed):
         rate += STRIDED * (max(g.stride) > 1) + DILATED * (max(g.dilation) > 1)
         cycles = g.multiply_adds * rate + WINOGRAD_WEIGHTS * prod(g.w_shape) + moved
     else:
-        few = (FEW_GRADIENTS if gradient else FEW) * ahead.fold
+        few = (FEW_GRADIENTS if gradient else FEW) * ahead.fold * min(1, ahead.filters / ALONG)
         cycles = g.multiply_adds * DIRECT + few * single + WEIGHTS * prod(g.w_shape) + moved
     _, filter_stride, channel_stride = ahead.weight_strides
     return cycles * (INPUT if filter_stride < channel_stride else 1)
