@@ -7,10 +7,6 @@ from fastconv.layers.layer import Layer
 class _MaxPool(Layer):
     nd = None
 
-    @property
-    def op(self):
-        return f"max_pool{self.nd}d"
-
     def __init__(self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False):
         op = type(self).__name__
         _check_windows(op, self.nd, kernel_size, stride, padding, dilation)

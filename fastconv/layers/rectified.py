@@ -26,8 +26,8 @@ class PooledReLU(Layer):
 
     def forward(self, x):
         pool = self.pool
-        both = max_pool_relu(pool.op, pool.nd, x, pool.kernel_size, pool.stride, pool.padding, pool.dilation,
-                             pool.ceil_mode)
+        both = max_pool_relu(f"max_pool{pool.nd}d", pool.nd, x, pool.kernel_size, pool.stride, pool.padding,
+                             pool.dilation, pool.ceil_mode)
         if both is None:
             self._codes = None
             return self.relu(pool(x))
@@ -40,4 +40,5 @@ class PooledReLU(Layer):
     def backward_inputs(self, grads):
         if self._codes is None:
             return self.pool.backward_inputs(self.relu.backward_inputs(grads))
-        return max_pool_relu_input(f"{self.pool.op}_input", self.pool.nd, self._input_shape, self._codes, grads)
+        nd = self.pool.nd
+        return max_pool_relu_input(f"max_pool{nd}d_input", nd, self._input_shape, self._codes, grads)
