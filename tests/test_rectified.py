@@ -108,6 +108,21 @@ def test_a_layer_that_was_passed_over_has_no_gradient():
             layer.backward(np.ones((2, 3, size, size), np.float32))
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 9, 8), (3, 26, 27)], ids=str)
+def test_another_backend_computes_the_gradient(shape):
+    model, x = layers.Sequential(layers.ReLU(), layers.MaxPool2d(2)), numbers(shape, np.float32)
+    with fastconv.use_backend("numba"):
+        y = model(x)
+        dy = numbers(y.shape, np.float32, special=False)
+        wanted = model.backward(dy)
+    with fastconv.use_backend("tensordot"):
+        found = model.backward(dy)
+        with pytest.raises(TypeError, match="max_pool2d_input: grad_output"):
+            model.backward(dy.astype(np.int64))
+    assert found.dtype == wanted.dtype
+    assert np.array_equal(found, wanted)
+
+
 def test_bad_calls():
     pooled = PooledReLU(layers.ReLU(), layers.MaxPool2d(2))
     x = numbers((2, 3, 8, 8), np.float32, special=False)
@@ -120,5 +135,6 @@ def test_bad_calls():
     pooled(x)
     with pytest.raises(ValueError, match=r"max_pool2d_input: grad_output must have shape \(2, 3, 4, 4\)"):
         pooled.backward(x)
-    with pytest.raises(TypeError, match="max_pool2d_input: grad_output"):
-        pooled.backward(x[:, :, :4, :4].astype(np.int64))
+    for dtype in (np.int64, np.float64):
+        with pytest.raises(TypeError, match="max_pool2d_input: grad_output"):
+            pooled.backward(x[:, :, :4, :4].astype(dtype))

@@ -2,7 +2,7 @@
 
 x is ``high + low``, each of 8 significant bits, to 2^-17 of its size, and a product is ``high * high + high * low +
 low * high``: three products of bfloat16 tiles, of 16 x 32 times 32 x 16 numbers, in place of one of float32. What is
-left out of a product is at most 2^-16 of it, of either sign by turns: the largest error is 4e-6 to 8e-6 of the largest
+left out of a product is at most 2^-16 of it, of either sign by turns: the largest error is 4e-6 to 9e-6 of the largest
 result.
 
 The source is laid out position after position, with zeros around, and 32 channels of one side by side::

@@ -3,9 +3,13 @@
 import math
 from functools import lru_cache
 
+import numpy as np
+
 from fastconv import backends, geometry
-from fastconv.checks import check_place, contiguous, empty, floating, size, zeros
+from fastconv.checks import check_place, contiguous, empty, floating, matching, size, zeros
 from fastconv.checks import indices as checked_indices
+
+CODES = 4   # of `max_pool_relu`: below it they count the elements of a window of 2 x 2, row by row
 
 
 def max_pool1d_input(input_size, indices, grad_output):
@@ -176,14 +180,20 @@ def scatter_add(op, nd, input_size, indices, grad_output):
     return dx
 
 
-def max_pool_relu_input(op, nd, input_size, codes, grad_output):
-    """Gradient of `fastconv.functional.pool.max_pool_relu`, by its codes."""
-    dy = floating(op, "grad_output", grad_output)
+def max_pool_relu_input(op, nd, input_size, output, codes, grad_output):
+    """Gradient of `fastconv.functional.pool.max_pool_relu`, which returned `output` and `codes`."""
+    dy = matching(op, "grad_output", grad_output, output, "output")
     shape, _ = geometry.with_batch(op, "input_size", input_size, nd)
     geometry.check_shape(op, "grad_output", dy.shape, codes.shape)
+    kernel = backends.extra("max_pool_relu_backward", dy)
+    if kernel is None:  # another backend than that of the forward pass
+        rows, columns = np.ogrid[:codes.shape[-2], :codes.shape[-1]]
+        some = codes < CODES
+        indices = np.where(some, (2 * rows + codes // 2) * input_size[-1] + 2 * columns + codes % 2, 0)
+        return scatter_add(op, nd, input_size, indices, np.where(some, dy, 0).astype(dy.dtype))
     dx = empty(input_size, dy)
     dy_shape, _ = geometry.with_batch(op, "grad_output", dy.shape, nd)
-    backends.extra("max_pool_relu_backward", codes)(contiguous(dy), codes, dx, _scatter(op, shape, dy_shape))
+    kernel(contiguous(dy), codes, dx, _scatter(op, shape, dy_shape))
     return dx
 
 

@@ -34,11 +34,11 @@ class PooledReLU(Layer):
         forget(pool)
         forget(self.relu)
         self._input_shape = x.shape
-        y, self._codes = both
-        return y
+        self._output, self._codes = both
+        return self._output
 
     def backward_inputs(self, grads):
         if self._codes is None:
             return self.pool.backward_inputs(self.relu.backward_inputs(grads))
         nd = self.pool.nd
-        return max_pool_relu_input(f"max_pool{nd}d_input", nd, self._input_shape, self._codes, grads)
+        return max_pool_relu_input(f"max_pool{nd}d_input", nd, self._input_shape, self._output, self._codes, grads)

@@ -76,7 +76,7 @@ def avg_forward(p, g, x, y):
     p.do("avg_joined", g.n * g.c, (x, y, pieces), (*numbers, g.divisor or 4), y.size * 4)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def planned(g, size, most):
     """Tables and numbers that the kernels read, for elements of `size` bytes and `most` threads."""
     asked = ASKED if prod(g.x_shape) * size > FAR * most else NEAR
