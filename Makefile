@@ -24,7 +24,7 @@ BUILD := pyproject.toml setup.py fastconv/version.py $(wildcard src_cython/*.pyx
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench bench-report bench-cuda bench-operations conformance lint clean distclean
+.PHONY: help demo test bench bench-report bench-cuda bench-operations bench-networks conformance lint clean distclean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [ARGS=\"...\"] [PYTHON=/path/to/python]"; echo
@@ -45,6 +45,9 @@ bench-report: $(VENV)/test.stamp  ## time fastconv beside its peers, write bench
 
 bench-operations: $(VENV)/test.stamp  ## time everything beyond convolution and pooling, write bench/OPERATIONS.md
 	@$(RUN) -m bench.report --operations $(ARGS)
+
+bench-networks: $(VENV)/test.stamp  ## time layers of known networks, write bench/NETWORKS.md
+	@$(RUN) -m bench.report --networks $(ARGS)
 
 conformance: $(VENV)/test.stamp  ## hold every function against torch, write docs/CONFORMANCE.md
 	@PYTHONPATH=tests $(RUN) -m pytest -p conformance tests/test_conformance.py tests/test_bad_calls.py tests/test_layers.py \

@@ -1,114 +1,15 @@
 """Every shape that is benchmarked or tested, once.
 
-`SUITE` and `POOLS` are what performance is measured on. `CORNERS`, which is `CONV_CORNERS` and `POOL_CORNERS`, are
-small: the plain loops compute one in some hundredths of a second, and between them they reach the corners of the shape
-arithmetic and of kernels that work on vectors and tiles.
+`SUITE` and `POOLS` are what performance is measured on; `bench.networks` has more of their kind. `CORNERS`, which is
+`CONV_CORNERS` and `POOL_CORNERS`, are small: the plain loops compute one in some hundredths of a second, and between
+them they reach the corners of the shape arithmetic and of kernels that work on vectors and tiles.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-
+from bench.kinds import Conv, Pool
+from bench.networks import NETWORKS
 from bench.operations import TIMED
-from fastconv import geometry
-
-
-@dataclass(frozen=True)
-class Conv:
-    """A convolution of one to three dimensions, in torch's arguments.
-
-    Attributes
-    ----------
-    name : str
-    input : tuple of int
-        (N, C, [D, [H,]] W).
-    weight : tuple of int
-        (K, C / groups, [T, [R,]] S); of a transposed convolution (C, K / groups, [T, [R,]] S).
-    stride, dilation : int or tuple of int
-    padding : int, tuple of int, 'same' or 'valid'
-    groups : int
-    transposed : bool
-    output_padding : int or tuple of int
-        Of a transposed convolution only.
-    """
-
-    name: str
-    input: tuple[int, ...]
-    weight: tuple[int, ...]
-    stride: int | tuple[int, ...] = 1
-    padding: int | tuple[int, ...] | str = 0
-    dilation: int | tuple[int, ...] = 1
-    groups: int = 1
-    transposed: bool = False
-    output_padding: int | tuple[int, ...] = 0
-
-    def __str__(self):
-        return self.name
-
-    @property
-    def dims(self):
-        """1, 2 or 3."""
-        return len(self.input) - 2
-
-    @property
-    def op(self):
-        """The name of the function that computes it."""
-        return f"conv_transpose{self.dims}d" if self.transposed else f"conv{self.dims}d"
-
-    def geometry(self):
-        """Its `fastconv.geometry.Geometry`; of a transposed one, that of the convolution it is the gradient of."""
-        if self.transposed:
-            return geometry.conv_transpose(self.op, self.input, self.weight, self.stride, self.padding,
-                                           self.output_padding, self.groups, self.dilation)
-        return geometry.conv(self.op, self.input, self.weight, self.stride, self.padding, self.dilation, self.groups)
-
-    def with_batch(self, n):
-        """The same case at batch size `n`."""
-        return dataclasses.replace(self, input=(n, *self.input[1:]))
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A pooling of one to three dimensions, in torch's arguments.
-
-    Attributes
-    ----------
-    name : str
-    op : {'max', 'avg'}
-    input : tuple of int
-        (N, C, [D, [H,]] W).
-    kernel, stride, padding, dilation : int or tuple of int
-        ``stride=None`` means `kernel`. `dilation` is of maximum pooling only.
-    ceil_mode : bool
-    count_include_pad, divisor
-        Of average pooling only.
-    """
-
-    name: str
-    op: str
-    input: tuple[int, ...]
-    kernel: int | tuple[int, ...]
-    stride: int | tuple[int, ...] | None = None
-    padding: int | tuple[int, ...] = 0
-    dilation: int | tuple[int, ...] = 1
-    ceil_mode: bool = False
-    count_include_pad: bool = True
-    divisor: int | None = None
-
-    def __str__(self):
-        return self.name
-
-    @property
-    def dims(self):
-        """1, 2 or 3."""
-        return len(self.input) - 2
-
-    def geometry(self):
-        """Its `fastconv.geometry.Geometry`."""
-        return geometry.pool(f"{self.op}_pool{self.dims}d", self.input, self.kernel, self.stride, self.padding,
-                             self.dilation, self.ceil_mode, self.count_include_pad, self.divisor)
-
 
 SUITE = (
     Conv("lab7_1", (64, 1, 28, 28), (32, 1, 3, 3)),
@@ -295,4 +196,5 @@ CORNERS = CONV_CORNERS + POOL_CORNERS
 
 def by_name(name):
     """The case, or the operation, called `name`."""
-    return next(case for case in (*SUITE, *POOLS, *CORNERS, *TIMED.values(), OVERHEAD) if case.name == name)
+    every = (*SUITE, *POOLS, *CORNERS, *NETWORKS.values(), *TIMED.values(), OVERHEAD)
+    return next(case for case in every if case.name == name)

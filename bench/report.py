@@ -2,11 +2,12 @@
 
     python -m bench.report [--quick] [--threads 1 2] [--case NAME ...] [--update-readme]
     python -m bench.report --replot [--update-readme]
-    python -m bench.report --operations [--threads 1 2]
+    python -m bench.report --operations | --networks [--threads 1 2] [--output FOLDER]
 
 Every implementation is validated against float64 before it is timed. A part of the suite (--quick, --case) is only
 printed. A whole run is kept in RESULTS.json; --replot makes page and pictures from it again.
-With --operations it is what lies beyond convolution and pooling that is timed, beside torch, into OPERATIONS.md.
+With --operations it is what lies beyond convolution and pooling that is timed, beside torch, into OPERATIONS.md; with
+--networks layers of known networks, into NETWORKS.md.
 """
 
 from __future__ import annotations
@@ -23,14 +24,12 @@ from bench import bars, environment, plots, saved, start
 from bench.cases import POOLS, SUITE, by_name
 from bench.implementations import OURS
 from bench.measure import PEERS, TIMED, Run, measure, measure_rows
-from bench.operations import TIMED as OPERATIONS
+from bench.pages import PAGES
 from bench.tables import brief, details, markdown, number, precision, summary, times
 
 RESULTS = environment.ROOT / "bench" / "RESULTS.md"
-OPERATIONS_PAGE = environment.ROOT / "bench" / "OPERATIONS.md"
 README = environment.ROOT / "README.md"
 BEGIN, END = "<!-- benchmark table: begin -->", "<!-- benchmark table: end -->"
-OPERATIONS_NAMES = (*OURS, "torch")
 QUICK = ("fer_2", "lab7_3", "sobel", "max_lab7")
 
 
@@ -91,27 +90,6 @@ def results_page(run, pictures=()):
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def operations_page(by_threads, names):
-    """The text of OPERATIONS.md."""
-    parts = [
-        "# Operations",
-        f"Written by `python -m bench.report --operations` on {datetime.date.today().isoformat()}: everything beyond "
-        "convolution and pooling, forward and backward.",
-        "Milliseconds are the median of all repeats, ± half the distance between the quartiles. *Ratio* is torch's "
-        "time divided by ours: above 1, ours is faster. Maps are 8 x 64 x 56 x 56, float32; `bench/operations.py` has "
-        "the calls. torch's gradients are those of its autograd, on a graph that is kept.",
-        markdown(["what", "value"], [[what, value] for what, value in environment.describe().items()])]
-    for threads, rows in by_threads.items():
-        parts += [f"## {threads} thread{'s' * (threads > 1)}", times(rows, names), summary(rows), _slowest(rows)]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _slowest(rows, below=1.0):
-    lines = [f"- {row.case.name} {row.direction}: {number(row.ratio(OURS[0]))}"
-             for row in sorted(rows, key=lambda row: row.ratio(OURS[0])) if row.ratio(OURS[0]) < below]
-    return "\n".join([f"Slower than torch with {OURS[0]}:", "", *lines]) if lines else ""
-
-
 def readme_part(run):
     """What stands between the two markers of README.md."""
     threads = run.rows[0].threads
@@ -150,18 +128,21 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=0.15, help="for each implementation in each round (0.15)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds in which all take turns (3)")
     parser.add_argument("--update-readme", action="store_true", help="also replace the table in README.md")
-    parser.add_argument("--operations", action="store_true",
-                        help="what lies beyond convolution and pooling, beside torch: writes bench/OPERATIONS.md")
+    pages = parser.add_mutually_exclusive_group()
+    for page in PAGES.values():
+        pages.add_argument(f"--{page.option}", dest="page", action="store_const", const=page,
+                           help=f"{page.what.partition(',')[0]}: writes {page.file}")
     parser.add_argument("--replot", action="store_true", help="measure nothing: page and pictures from RESULTS.json")
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS.parent, metavar="FOLDER",
-                        help="where RESULTS.md, RESULTS.json and the pictures go (bench); README's table is of bench")
+                        help="where page, RESULTS.json and pictures go (bench); README's table is of bench")
     options = parser.parse_args(arguments)
     options.results = options.output / RESULTS.name
     elsewhere = options.output != RESULTS.parent
     if options.update_readme and elsewhere:
         parser.error("--update-readme does not go with --output")
-    if options.operations and (options.quick or options.update_readme or options.replot or elsewhere):
-        parser.error("--operations goes with none of --quick, --update-readme, --replot and --output")
+    page = options.page
+    if page and (options.quick or options.update_readme or options.replot):
+        parser.error(f"--{page.option} goes with none of --quick, --update-readme and --replot")
     partial = options.quick or options.case or options.only
     if partial and (options.update_readme or options.replot or elsewhere):
         parser.error("--update-readme, --replot and --output need the whole suite: leave out --quick, --case and "
@@ -169,23 +150,24 @@ def main(arguments=None):
     if options.replot:
         write(saved.load(options.results.with_suffix(".json")), options.results, options.update_readme)
         return 0
-    known = list(OPERATIONS) if options.operations else [case.name for case in (*SUITE, *POOLS)]
+    known = list(page.cases) if page else [case.name for case in (*SUITE, *POOLS)]
     chosen = options.case or (QUICK if options.quick else known)
     if unknown := [name for name in chosen if name not in known]:
         parser.error(f"there is no case {unknown[0]!r}; expected one of {', '.join(known)}")
-    names = options.only or (OPERATIONS_NAMES if options.operations else TIMED)
+    names = options.only or (page.names if page else TIMED)
     timed = ([by_name(name) for name in chosen], names, *((0.02, 1) if options.quick else
                                                           (options.seconds, options.rounds)))
-    rows = _operations(options.threads, timed, partial) if options.operations else _suite(options, timed, partial)
+    rows = _beyond(options, timed, partial) if page else _suite(options, timed, partial)
     return 1 if any(timing.invalid for row in rows for timing in row.timings.values()) else 0
 
 
-def _operations(counts, timed, partial):
-    by_threads = {threads: measure_rows(threads, *timed) for threads in counts}
-    page = operations_page(by_threads, timed[1])
-    print(page)
+def _beyond(options, timed, partial):
+    by_threads = {threads: measure_rows(threads, *timed) for threads in options.threads}
+    text = options.page.text(by_threads, timed[1])
+    print(text)
     if not partial:
-        OPERATIONS_PAGE.write_text(page, encoding="utf-8")
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / options.page.file).write_text(text, encoding="utf-8")
     return list(itertools.chain(*by_threads.values()))
 
 

@@ -13,7 +13,9 @@ from bench import bars, environment, limits, plots, reference, report, saved, ta
 from bench.cases import CORNERS, OVERHEAD, POOL_CORNERS, POOLS, SUITE, Conv, by_name
 from bench.implementations import IMPLEMENTATIONS, OURS, OnnxRuntime, Torch, reduced, y_shape
 from bench.measure import Row, Run, Timing
+from bench.networks import NETWORKS
 from bench.operations import OPERATIONS, TIMED
+from bench.pages import PAGES
 from bench.reference import DIRECTIONS
 from bench.report import BEGIN, END
 from bench.worker import Worker, repeat
@@ -367,7 +369,8 @@ def test_readme_has_a_place_for_the_table():
 
 
 @pytest.mark.parametrize("arguments", [["--quick", "--update-readme"], ["--quick", "--replot"], ["--case", "nonesuch"],
-                                       ["--quick", "--output", "other"], ["--operations", "--output", "other"]])
+                                       ["--quick", "--output", "other"], ["--operations", "--update-readme"],
+                                       ["--operations", "--networks"], ["--networks", "--case", "vgg_2"]])
 def test_report_refuses(arguments, capsys):
     with pytest.raises(SystemExit):
         report.main(arguments)
@@ -411,10 +414,18 @@ def test_every_family_of_functions_is_timed():
         family(operation.function) for operation in OPERATIONS.values()}
 
 
-def test_page_of_operations():
+@pytest.mark.parametrize(("page", "case"), [("operations", TIMED["relu"]), ("networks", NETWORKS["lenet_2"]),
+                                            ("networks", NETWORKS["lenet_pool"])])
+def test_page(page, case):
     timed = {"numba": Timing([0.002] * 4, 1e-7, 0.1), "torch": Timing([0.001] * 4, 1e-7, 0.1)}
-    rows = [Row(TIMED["relu"], direction, 2, timed) for direction in DIRECTIONS]
-    page = report.operations_page({2: rows}, ("numba", "torch"))
-    assert "| relu forward | 2.00 ±0% | 1.00 ±0% | 0.500 |" in page
-    assert "worst 0.500 (relu)" in page
-    assert "- relu backward: 0.500" in page.split("Slower than torch with numba:")[1]
+    rows = [Row(case, direction, 2, timed) for direction in DIRECTIONS]
+    text = PAGES[page].text({2: rows}, ("numba", "torch"))
+    assert f"| {case.name} forward | 2.00 ±0% | 1.00 ±0% | 0.500 |" in text
+    assert f"worst 0.500 ({case.name})" in text
+    assert f"- {case.name} backward: 0.500" in text.split("Slower than the fastest peer with numba:")[1]
+
+
+@pytest.mark.parametrize("case", NETWORKS.values(), ids=NETWORKS)
+def test_layers_of_networks_are_others_than_the_suite(case):
+    assert case.geometry() not in [other.geometry() for other in (*SUITE, *POOLS)]
+    assert by_name(case.name) is case

@@ -3,7 +3,6 @@
 from math import prod
 
 import numba
-import numpy as np
 
 from fastconv.backends import (
     BackendUnavailable,
@@ -20,6 +19,7 @@ from fastconv.backends.numba import (
     columns,
     conv,
     dot,
+    entire,
     fan,
     isa,
     jit,
@@ -31,7 +31,9 @@ from fastconv.backends.numba import (
     pool_backward,
     regions,
     rows,
+    separable,
     slide,
+    striding,
     sums,
     whole,
     winograd,
@@ -81,7 +83,11 @@ _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "mult
             "im2col": columns.im2col, "col2im": columns.col2im,
             "max_forward": pool.max_forward, "max_backward": pool_backward.max_backward,
             "avg_forward": pool.avg_forward, "avg_backward": pool_backward.avg_backward,
-            "max_joined": joined.max_joined, "avg_joined": joined.avg_joined}
+            "max_joined": joined.max_joined, "avg_joined": joined.avg_joined,
+            "max_entire": entire.max_entire, "avg_entire": entire.avg_entire,
+            "avg_entire_backward": entire.avg_entire_backward,
+            "max_striding": striding.max_striding, "avg_striding": striding.avg_striding,
+            "max_separable": separable.max_separable, "avg_separable": separable.avg_separable}
 
 
 if isa.HALVES:
@@ -134,13 +140,22 @@ class _Planes(Engine):
     def plan_max_pool_forward(self, p, g, x, y, indices):
         if joined.serves(g):
             joined.max_forward(p, g, x, y, indices)
+        elif entire.serves(g):
+            entire.max_forward(p, g, x, y, indices)
+        elif separable.serves(p, g) and separable.pays(g):
+            separable.max_forward(p, g, x, y, indices)
+        elif striding.serves(p, g) and (g.stride[2] > 2 or g.kernel[2] > 3):
+            striding.max_forward(p, g, x, y, indices)
         else:
             super().plan_max_pool_forward(p, g, x, y, indices)
 
     def plan_avg_pool_forward(self, p, g, x, y):
-        if g.kernel == g.input and max(g.output) == 1 and not any(map(sum, g.padding)):
-            p.do("sum_planes", g.n * g.c, (x, y), (prod(g.input),), x.size)
-            p.then(lambda x, y: np.divide(y, g.divisor or prod(g.kernel), out=y))
+        if entire.serves(g):
+            entire.avg_forward(p, g, x, y)
+        elif separable.serves(p, g) and separable.pays(g):
+            separable.avg_forward(p, g, x, y)
+        elif striding.serves(p, g) and (max(g.stride[2], g.kernel[2]) > 2 or any(map(sum, g.padding))):
+            striding.avg_forward(p, g, x, y)
         elif g.stride[2] > 2:
             p.then(lambda x, y: regions.avg_forward(x.reshape(g.x_shape), y.reshape(g.y_shape), g))
         elif joined.serves_mean(p, g):
@@ -149,7 +164,11 @@ class _Planes(Engine):
             super().plan_avg_pool_forward(p, g, x, y)
 
     def plan_avg_pool_backward(self, p, g, dy, dx):
-        if g.stride[2:] != (2,) or g.kernel[2:] != (2,):
+        if entire.serves(g):
+            entire.avg_backward(p, g, dy, dx)
+        elif separable.serves(p, g):
+            separable.avg_backward(p, g, dy, dx)
+        elif g.stride[2:] != (2,) or g.kernel[2:] != (2,) or any(map(sum, g.padding)):
             p.then(lambda dy, dx: regions.avg_backward(dy.reshape(g.y_shape), dx.reshape(g.x_shape), g))
         else:
             super().plan_avg_pool_backward(p, g, dy, dx)

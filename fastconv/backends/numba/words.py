@@ -144,11 +144,13 @@ class Masked(Vectors):
             value = self.builder.select(self.builder.icmp_signed(beyond, value, limit), limit, value)
         return value
 
-    def load_masked(self, base, mask):
+    def load_masked(self, base, mask, others=None):
+        """With `others` (zeros) in the lanes that are left out."""
         pointer = self.type.as_pointer()
         function = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", self.type,
                                   [pointer, LANE, self.flags, self.type])
-        return self.builder.call(function, [self.builder.bitcast(base, pointer), self.alignment, mask, self.zero])
+        others = others or self.zero
+        return self.builder.call(function, [self.builder.bitcast(base, pointer), self.alignment, mask, others])
 
     def load_all(self, places):
         """The vectors at each (address, mask or None) of `places`."""
