@@ -28,7 +28,7 @@ def _cache_directory():
 os.environ["NUMBA_CACHE_DIR"] = str(_cache_directory())  # read when numba is first imported
 
 from fastconv import backends  # noqa: E402
-from fastconv.backends import precision, threads  # noqa: E402
+from fastconv.backends import engine, precision, threads  # noqa: E402
 
 # The oracle is what the others are compared with. That the others load is a test of its own, in test_backends.py.
 TESTED = [name for name, missing in backends.available().items() if missing is None and name != "loops"]
@@ -89,6 +89,24 @@ def no_halves(monkeypatch):
     numba._contract._programs.cache_clear()
     yield
     numba._contract._programs.cache_clear()
+
+
+@pytest.fixture
+def stored_past(monkeypatch):
+    """``stored_past(yes)``: whether results are stored past the caches, from now on, whatever their size."""
+    contracts = [backends.get(name)._contract for name in TESTED if name in ("numba", "cython")]
+
+    def forget():
+        for contract in contracts:
+            contract._programs.cache_clear()
+
+    def store(yes):
+        for limit in ("PAST", "STREAMED"):
+            monkeypatch.setattr(engine, limit, 0 if yes else 1 << 60)
+        forget()
+
+    yield store
+    forget()
 
 
 @pytest.fixture(autouse=True)

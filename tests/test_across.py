@@ -83,7 +83,7 @@ def passes(module, g, x, w, bias, dy):
 def test_across(name, dtype, strips, steps, monkeypatch):
     g = CASES[name]
     # With masks in registers some kernels slide down planes where they lie.
-    monkeypatch.setattr(type(numba._contract), "_slides", staticmethod(lambda product, form: False))
+    monkeypatch.setattr(type(numba._contract), "_slides", staticmethod(lambda product, form, turning: False))
     ran = steps(numba)
     x, w, bias, dy = arrays(g, dtype)
     found = passes(numba, g, x, w, bias, dy)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from fastconv import backends, geometry
-from fastconv.backends import engine
 
 # (function of the geometry, x, w, stride, padding): one for each kernel that stores so, with planes and rows whose size
 # a vector divides, and others.
@@ -26,7 +25,7 @@ CASES = [
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shift", [0, 4], ids=["aligned", "not aligned"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_past_the_caches(case, shift, dtype, backend, monkeypatch):
+def test_past_the_caches(case, shift, dtype, backend, stored_past):
     op, x_shape, w_shape, stride, padding = case
     g = geometry.conv(op, x_shape, w_shape, stride, padding, 1, 1)
     rng = np.random.default_rng(0)
@@ -34,8 +33,8 @@ def test_past_the_caches(case, shift, dtype, backend, monkeypatch):
     size = np.prod(g.y_shape)
     module = backends.get(backend)
     found = []
-    for past in (1 << 60, 0):
-        monkeypatch.setattr(engine, "PAST", past)
+    for yes in (False, True):
+        stored_past(yes)
         # A result that begins at a cache line, or a little behind one, and has guards on both sides.
         space = np.full(size + 64, 7, dtype)
         first = -space.ctypes.data % 64 // space.itemsize + 16 + shift

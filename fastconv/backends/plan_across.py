@@ -132,8 +132,8 @@ def _product(g, axes, size, lanes):
     return Across(items, space, work_of(g), table(col_a), table(col_b), table(phases),
                   _places(axes, strips, lanes), args,
                   # By the mean length of the sums.
-                  prod(size) * (0.7 * taps * (len(RUNS) + 1) / len(runs) + 1.5) / lanes,
-                  prod(axis.size for axis in axes) / lanes)
+                  prod(size) * 0.7 * taps * (len(RUNS) + 1) / len(runs) / lanes,
+                  (prod(axis.size for axis in axes) + prod(size)) / lanes)
 
 
 @lru_cache(maxsize=512)

@@ -12,7 +12,7 @@ from fastconv.backends import (
     plan_winograd,
 )
 from fastconv.backends.depthwise import Depthwise
-from fastconv.backends.engine import MULTIPLY_ADDS, Engine, past
+from fastconv.backends.engine import MULTIPLY_ADDS, Engine, past, streamed
 from fastconv.backends.numba import (
     across,
     axes,
@@ -172,6 +172,9 @@ class _Planes(Engine):
             p.then(lambda dy, dx: regions.avg_backward(dy.reshape(g.y_shape), dx.reshape(g.x_shape), g))
         else:
             super().plan_avg_pool_backward(p, g, dy, dx)
+
+    def _streamed(self, p, dx, g):
+        return (streamed(dx.size * p.dtype.itemsize, min(p.most, g.n * g.c)),)
 
 
 class _Numba(_Planes, Depthwise):

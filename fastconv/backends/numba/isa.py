@@ -62,10 +62,11 @@ UNROLLED = 4 if NAME == "avx2" or INTEL else 1
 # for 29 random shapes, and 0.054 ms in place of 0.069 for 3 to 16 channels of 8 x 28 x 28 and 5 x 5 taps. Zen 4 halves
 # its vectors.
 JOINS = 0.85 if NAME == "avx512" and CPU != "znver4" else ADVANTAGE
-# Cycles that it takes to turn a vector of elements, 5.5 on Zen 5. On Intel 8 x 512 planes of 14 x 14 take 0.62 ms
-# turned and 0.36 as they are, for 3 x 3 taps, and 8 x 960 of 7 x 7 0.32 and 0.60; for 5 x 5 taps 8 x 96 of 40 x 40 1.12
-# and 0.91, and 8 x 240 of 20 x 20 0.67 and 0.89.
-TURNING = 15 if INTEL else 5.5
+# Cycles that it takes to turn a vector of elements of a depthwise convolution, and of its weight gradient. Intel takes
+# 0.63 ms for 5 x 5 taps and 8 x 672 planes of 14 x 14 as they lie, 0.83 turned, but for 3 x 3 taps and 8 x 960 of 7 x 7
+# 0.25 and 0.15; for their weight gradients 0.31 and 0.44 ms (8 x 576 of 14 x 14), and 0.10 and 0.065 (8 x 256 of
+# 10 x 10).
+TURNING = (13.5, 7) if INTEL else (3.5, 5.5)
 # `strided` of `Engine`. On Intel points and weights that leave the second-level cache take longer: 18.6 ms in place of
 # 16.1 for 3 x 3 taps and 128 channels of 8 x 56 x 56, where the transform is expected to be 1.35 times as fast, and for
 # the weight gradient 22.1 in place of 19.2 (1.15); 2.7 in place of 3.1 for 4 x 4 taps and 32 to 64 channels (1.75).

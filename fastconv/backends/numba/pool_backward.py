@@ -8,16 +8,15 @@ from fastconv.backends.numba.columns import span
 from fastconv.backends.numba.isa import NAME, PAST
 from fastconv.backends.numba.jit import helper, ints, place, pointer, range_kernel, shift, stack
 from fastconv.backends.numba.pairs import scatter_pairs, spread_pairs
-from fastconv.backends.numba.pool import FAR, INDEXED, extent
+from fastconv.backends.numba.pool import INDEXED, extent
 from fastconv.backends.numba.stream import copy_past, drain
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.numba.triples import scatter_triples
 from fastconv.backends.numba.window import itemsize, quotient
 
-# A gradient of more than FAR bytes goes past the caches, as it is not read before it is written: 1.2 ms in place of 1.8
-# for 2 x 2 windows of 8 x 64 x 112 x 112. It goes by way of a buffer of BUFFER elements, two rows at a time. Where
-# these do not end with a cache line, it is about STRETCHED elements, as a line that is shared costs more: 256 x 32 x 26
-# x 26 takes 2.3 ms in place of 5.5. Where they do, that takes 1.3 ms in place of 1.1.
+# What is `streamed` (`engine.STREAMED`) goes past the caches by way of a buffer of BUFFER elements, two rows at a time.
+# Where these do not end with a cache line, it is about STRETCHED elements, as a line that is shared costs more: 256 x
+# 32 x 26 x 26 takes 2.3 ms in place of 5.5. Where they do, that takes 1.3 ms in place of 1.1.
 BUFFER, STRETCHED = 4096, 1024
 # Elements of a map that is cleared and added to in a copy near the core, before it goes past the caches.
 NEAR = 16384
@@ -32,9 +31,9 @@ def _pairs(kernel, stride, before, size, outputs):
 
 
 @helper
-def lines_past(size, width, like):
-    """Lines of windows of 2 x 2 that go past the caches together, where `size` bytes do; else 0."""
-    if not PAST or size <= FAR or 2 * width + 2 * lanes(like) > BUFFER:
+def lines_past(streamed, width, like):
+    """Lines of windows of 2 x 2 that go past the caches together, where they are `streamed`; else 0."""
+    if not PAST or not streamed or 2 * width + 2 * lanes(like) > BUFFER:
         return 0
     return 1 if 2 * width % lanes(like) == 0 else max(1, STRETCHED // (2 * width))
 
@@ -126,8 +125,8 @@ def max_backward(begin, end, a, like):
     # Windows of 2 x 2: 0.17 ms in place of 0.24 for 64 x 32 x 26 x 26.
     pairs = depth == 1 and out_d == 1 and height < INDEXED // width and height // 2 == out_h and width // 2 == out_w
     buffer = stack(BUFFER, like)
-    streamed = lines_past((end - begin) * size * itemsize(like), width, like)
-    near, far = stack(NEAR, like), (end - begin) * size * itemsize(like) > FAR and size <= NEAR
+    streamed = lines_past(a[10] != 0, width, like)
+    near, far = stack(NEAR, like), a[10] != 0 and size <= NEAR
     # And of 3 x 3 that overlap. With AVX2 they take three times as long; near by nothing is gained.
     triples = (MASKS and far and depth == 1 and out_d == 1 and (height + 1) // 2 == out_h and (width + 1) // 2 == out_w
                and width > 2 and size + width + 2 * lanes(like) <= NEAR and 2 * (out_w + lanes(like)) <= BUFFER)
@@ -186,7 +185,7 @@ def avg_backward(begin, end, a, like):
     padded, divisor = a[20] != 0, a[21]
     share, buffer = stack(STRETCH, like), stack(BUFFER, like)
     size, outputs = height * width, out_h * out_w
-    streamed = lines_past((end - begin) * depth * size * itemsize(like), width, like)
+    streamed = lines_past(a[22] != 0, width, like)
     pairs = (kernel_d == 1 and depth == out_d and front == 0 and _pairs(kernel_h, stride_h, top, height, out_h)
              and _pairs(kernel_w, stride_w, left, width, out_w))
     for plane in range(begin, end):

@@ -11,6 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv.backends import threads
+from fastconv.backends.engine import streamed
 from fastconv.backends.numba import jit
 from fastconv.backends.numba.elementwise import run
 from fastconv.backends.numba.jit import helper, ints, place, pointer, range_kernel, shift, stack
@@ -111,7 +112,7 @@ def rectified_backward(begin, end, a, like):
     size, outputs, line = height * width, out_h * out_w, LINE_BYTES // itemsize(like)
     buffer = stack(BUFFER, like)
     # What goes past the caches, and maps that share lines with the next ones: as in `pool_backward.max_backward`.
-    together = lines_past((end - begin) * size * itemsize(like), width, like)
+    together = lines_past(a[7] != 0, width, like)
     carried = together > 1 and line + size + 4 * lanes(like) <= BUFFER
     lead = place(shift(dx, begin * size)) // itemsize(like) % line if carried else 0
     kept = lead
@@ -147,4 +148,5 @@ def max_pool_relu(x, y, codes, g):
 
 def max_pool_relu_backward(dy, codes, dx, g):
     """The gradient of `max_pool_relu`, by its codes."""
-    run(rectified_backward, g.n * g.c, (dy, codes, dx), (*g.input[1:], *g.output[1:]), dy, dx.size + dy.size)
+    far = streamed(dx.nbytes, min(threads.get_num_threads(), g.n * g.c))
+    run(rectified_backward, g.n * g.c, (dy, codes, dx), (*g.input[1:], *g.output[1:], far), dy, dx.size + dy.size)
