@@ -117,6 +117,11 @@ class _Planes(Engine):
         pointwise.forward(p, met, elements, w, bias, y)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
+        columns = pointwise.columns(p, g)
+        if columns is not None:
+            elements = p.space(prod(columns.x_shape))
+            self.plan_conv_backward_input(p, columns, dy, w, elements)
+            return self.plan_col2im(p, g, elements, dx)
         if pointwise.serves(g, dx):
             return pointwise.backward_input(p, g, dy, w, dx)
         met = pointwise.met(g)
@@ -191,7 +196,9 @@ class _Halves(_Numba):
         self._multiply_halves(p, form, x, w, bias, y, g)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
-        form = self._halves(p, g, plan_halves.backward_input, plan_winograd.backward_input)
+        form = None
+        if pointwise.columns(p, g) is None:
+            form = self._halves(p, g, plan_halves.backward_input, plan_winograd.backward_input)
         if form is None:
             return super().plan_conv_backward_input(p, g, dy, w, dx)
         self._multiply_halves(p, form, dy, w, None, dx, g)
