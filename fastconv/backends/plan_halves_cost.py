@@ -13,8 +13,8 @@ from fastconv.backends.plan_transform import up
 # Of three products of tiles, 16 x 16 results of 32 steps each.
 TILES = 48
 # Of an element that is laid out as halves, of a row of them that is laid out in a line of its own first, of a weight,
-# and of a result that is stored, also where results fall into phases.
-SPREAD, ROW, WEIGHT, STORED, STORED_APART = 0.6, 25, 1.2, 0.68, 0.9
+# also of one that is laid out when it is used, and of a result that is stored, also where results fall into phases.
+SPREAD, ROW, WEIGHT, WEIGHT_NEAR, STORED, STORED_APART = 0.6, 25, 1.2, 0.7, 0.68, 0.9
 # Of an element of x of the weight gradient, of one of dy, and of a sum.
 PAIRS, GRADS, SUMS = 1.25, 0.76, 0.73
 CALL = 4000
@@ -40,7 +40,8 @@ def product(form):
     places = form.groups * form.places_of_blocks
     return (TILES * places * form.block[1] * form.tiles * -(-form.filters // TILE) * form.steps
             + _laid_out(SPREAD, form, form.source_pitch) * places * form.plane * DEPTH * form.blocks
-            + (STORED_APART if len(form.taps) > 1 else STORED) * _elements(form)[1] + WEIGHT * form.weights + CALL)
+            + (STORED_APART if len(form.taps) > 1 else STORED) * _elements(form)[1]
+            + (WEIGHT_NEAR if form.fused else WEIGHT) * form.weights + CALL)
 
 
 def weight_product(form):

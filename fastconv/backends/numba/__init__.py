@@ -226,16 +226,20 @@ class _Halves(_Numba):
         return form if plan_halves_cost.pays(g, form, transformed) else None
 
     def _multiply_halves(self, p, form, source, w, bias, out, g):
+        weights = w if form.fused else self._pack_halves(p, form, w)
+        parts = min(p.most, form.items)
+        space = p.space(parts * form.space)
+        p.do("multiply_halves", form.items, (source, weights, bias, out, space, form.columns),
+             form.args(parts, past(p, out)), g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
+
+    def _pack_halves(self, p, form, w):
         weights = p.space(form.weights)
         parts = min(p.most, form.weight_items)
         turned = p.space(form.weight_space(parts))
         p.do("pack_halves", form.weight_items, (w, weights, turned, form.places), form.weight_args(parts), form.weights,
              parts)
         p.drop(turned)
-        parts = min(p.most, form.items)
-        space = p.space(parts * form.space)
-        p.do("multiply_halves", form.items, (source, weights, bias, out, space, form.columns),
-             (*form.args(parts), past(p, out)), g.multiply_adds // (2 * MULTIPLY_ADDS), parts)
+        return weights
 
 
 _contract = (_Halves if isa.HALVES else _Numba)(

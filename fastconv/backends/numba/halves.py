@@ -90,35 +90,44 @@ def halve_pair(typingctx, first, second, high, low):
     return types.void(first, second, high, low), generate
 
 
+@helper
+def _pack_tile(w, group, tile, block, a, places, turned, panel, like):
+    """Halves of the weights of a tile of 16 filters, of all taps of a block of 32 channels, into those of its panel.
+
+    `a` are `plan_halves.Halves.weight_args`.
+    """
+    filters, channels, taps, size = a[1], a[2], a[4], a[5]
+    group_stride, filter_stride, channel_stride = a[6], a[7], a[8]
+    here, some = min(TILE, filters - tile * TILE), min(DEPTH, channels - block * DEPTH)
+    from_ = shift(w, group * group_stride + tile * TILE * filter_stride + block * DEPTH * channel_stride)
+    if channel_stride == size:
+        pack_columns(from_, here, 1, some * size, 0, filter_stride, turned, TILE, like)
+    else:
+        pack_columns(from_, here, some, size, channel_stride, filter_stride, turned, TILE, like)
+    for j in range(some * size * TILE, (DEPTH * size + 1) * TILE):  # the last row is zeros
+        turned[j] = 0
+    for t in range(taps):
+        entry = shift(places, t * (DEPTH + 2))
+        place = shift(entry, 2)
+        high = shift(panel, (entry[0] + block * entry[1]) * ENTRY + tile % BESIDE * (2 * TILE * TILE))
+        for i in range(TILE):
+            halve_pair(shift(turned, place[i] * TILE), shift(turned, place[TILE + i] * TILE), shift(high, i * TILE),
+                       shift(high, TILE * TILE + i * TILE))
+
+
 def _pack_halves(begin, end, a, like):
     """Halves of the weights: a work item is a tile of 16 filters, of all taps of a block of 32 channels."""
     modes = flush()
-    w, packed, places = pointer(a[0], like), pointer(a[1], like), ints(a[3])
-    filters, channels, blocks, taps, size = a[5], a[6], a[7], a[8], a[9]
-    group_stride, filter_stride, channel_stride, parts, count = a[10], a[11], a[12], a[13], a[14]
+    w, packed, places, numbers = pointer(a[0], like), pointer(a[1], like), ints(a[3]), shift(a, 4)
+    filters, blocks, taps, size, parts, count = a[5], a[7], a[8], a[9], a[13], a[14]
     tiles = (filters + TILE - 1) // TILE
     panels = (tiles + BESIDE - 1) // BESIDE
-    # The last row is zeros.
     turned = shift(pointer(a[2], like), (begin * parts + count - 1) // count * (DEPTH * size + 1) * TILE)
     for item in range(begin, end):
         block, rest = item % blocks, item // blocks
         tile, group = rest % tiles, rest // tiles
-        here, some = min(TILE, filters - tile * TILE), min(DEPTH, channels - block * DEPTH)
-        from_ = shift(w, group * group_stride + tile * TILE * filter_stride + block * DEPTH * channel_stride)
-        if channel_stride == size:
-            pack_columns(from_, here, 1, some * size, 0, filter_stride, turned, TILE, like)
-        else:
-            pack_columns(from_, here, some, size, channel_stride, filter_stride, turned, TILE, like)
-        for j in range(some * size * TILE, (DEPTH * size + 1) * TILE):
-            turned[j] = 0
-        for t in range(taps):
-            entry = shift(places, t * (DEPTH + 2))
-            place, step = shift(entry, 2), entry[0] + block * entry[1]
-            high = shift(packed, ((group * panels + tile // BESIDE) * blocks * taps + step) * ENTRY
-                         + tile % BESIDE * (2 * TILE * TILE))
-            for i in range(TILE):
-                halve_pair(shift(turned, place[i] * TILE), shift(turned, place[TILE + i] * TILE), shift(high, i * TILE),
-                           shift(high, TILE * TILE + i * TILE))
+        panel = shift(packed, (group * panels + tile // BESIDE) * blocks * taps * ENTRY)
+        _pack_tile(w, group, tile, block, numbers, places, turned, panel, like)
     restore(modes)
 
 
@@ -273,9 +282,13 @@ def _multiply_halves(begin, end, a, like):
     block_rows, together, pitch, plane, blocks, steps, size = a[22], a[23], a[25], a[29], a[30], a[31], a[32]
     runs, panels, parts, count, space = a[33], a[34], a[35], a[36], a[37]
     out_height, out_width, phases_h, phases_w, across, past = a[38], a[39], a[40], a[41], a[43], a[50] != 0
+    # Weights that are used once are laid out when they are, near by.
+    places, fused, numbers = shift(columns, a[51]), a[52] != 0, shift(a, 53)
     # The part of the work that begins here tells which of the `parts` workspaces is this thread's.
     halves = shift(pointer(a[4], like), (begin * parts + count - 1) // count * space)
     sums = shift(halves, blocks * DEPTH * plane)
+    near = shift(halves, a[64])
+    turned = shift(near, steps * ENTRY)
     lines, shifts = stack(OUT_LINES, like), stack(64, like)
     row_blocks, image_blocks = (rows + block_rows - 1) // block_rows, (images + together - 1) // together
     column_blocks = (all_ + across - 1) // across
@@ -294,6 +307,11 @@ def _multiply_halves(begin, end, a, like):
         for panel in range(panels * run // runs, panels * (run + 1) // runs):
             first = panel * TILE * BESIDE
             wide = min(TILE * BESIDE, filters - first)
+            packed = near if fused else shift(weights, (group * panels + panel) * steps * ENTRY)
+            if fused:
+                for tile in range(panel * BESIDE, panel * BESIDE + (wide + TILE - 1) // TILE):
+                    for part in range(blocks):
+                        _pack_tile(weights, group, tile, part, numbers, places, turned, near, like)
             for f in range(TILE * BESIDE):
                 shifts[f] = bias[group * filters + first + f] if a[2] != 0 and f < wide else number(-0.0, like)
             done_steps, area = 0, out_slices * out_height * out_width
@@ -301,7 +319,7 @@ def _multiply_halves(begin, end, a, like):
                 for j in range(phases_w):
                     some_steps = columns[i * phases_w + j]
                     _multiply((wide + TILE - 1) // TILE, here, tiles, some_steps, a,
-                              shift(weights, ((group * panels + panel) * steps + done_steps) * ENTRY), halves,
+                              shift(packed, done_steps * ENTRY), halves,
                               shift(columns, phases_h * phases_w + done_steps), shift(sums, j * size))
                     done_steps += some_steps
                 for n in range(here):
