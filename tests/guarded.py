@@ -1,4 +1,4 @@
-"""Arrays and workspaces that touch a page nobody may read or write, and kernels on them: for test_guarded.py.
+"""Arrays and workspaces that touch a page nobody may read or write, and what computes on them: for test_guarded.py.
 
 Guard cells tell what a kernel writes beyond an array, but not what it reads; that may be the end of the process, once
 in so many runs.
@@ -7,12 +7,14 @@ in so many runs.
 import ctypes
 import mmap
 import sys
+from itertools import product
 
 import numpy as np
 from test_random_conv import geometry
 
 import fastconv
-from fastconv import backends
+from bench.operations import OPERATIONS
+from fastconv import backends, functional, grad
 from fastconv import geometry as shapes
 from fastconv.backends import plan_halves_cost, workspace
 
@@ -52,10 +54,21 @@ class Guarded:
             result[...] = rng.standard_normal(shape)
         return result
 
+    def copied(self, array):
+        """Such an array with what another one holds."""
+        result = self.array(array.shape, array.dtype)
+        result[...] = array
+        return result
+
     def workspace(self, space, size, address):
         """In place of `Workspace.__init__`."""
         space._piece = memory = Memory(-(-size // LINE) * LINE, self.below)
         space.address = memory.address
+
+    def take_over(self):
+        """Let workspaces and results be of this kind, in this process."""
+        workspace.Workspace.__init__ = lambda space, size, address: self.workspace(space, size, address)
+        workspace.empty = self.array
 
 
 def convolve(backend, guarded, g, dtype, rng):
@@ -100,7 +113,7 @@ def windows(rng):
 def run(name, seed, count, below, always=False):
     """`count` random convolutions and poolings; what is being done is written to stderr. `always`: by halves."""
     guarded, rng, backend = Guarded(below), np.random.default_rng(seed), backends.get(name)
-    workspace.Workspace.__init__ = lambda space, size, address: guarded.workspace(space, size, address)
+    guarded.take_over()
     if always:
         plan_halves_cost.pays = lambda *args: True
     for _ in range(count):
@@ -111,4 +124,20 @@ def run(name, seed, count, below, always=False):
         for work, form in ((convolve, g), (pool, windows(rng))):
             print(form, np.dtype(dtype), fastconv.get_num_threads(), file=sys.stderr, flush=True)
             work(backend, guarded, form, dtype, rng)
+    print("done")
+
+
+def operate(name, below):
+    """Every function and its gradient, as `bench.operations` calls them; what is being done is written to stderr."""
+    guarded, rng = Guarded(below), np.random.default_rng(3)
+    guarded.take_over()
+    fastconv.set_backend(name)
+    for threads, dtype, operation in product((1, 2), (np.float32, np.float64), OPERATIONS.values()):
+        fastconv.set_num_threads(threads)
+        print(operation.name, dtype, threads, file=sys.stderr, flush=True)
+        inputs = {name: array if array is None else guarded.copied(array)
+                  for name, array in operation.inputs(dtype).items()}
+        result = operation.forward(functional, inputs)
+        if operation.differentiable:
+            operation.backward(functional, grad, inputs)(guarded.array(np.shape(result), result.dtype, rng))
     print("done")

@@ -16,3 +16,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pages are prote
 def test_nothing_beyond_is_touched(name, always, below, fresh):
     arguments = f"{name!r}, 7, {COUNT}, {below}, {always}"
     assert fresh(f"import sys; sys.path.insert(0, 'tests'); import guarded; guarded.run({arguments})").endswith("done")
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["above", "below"])
+@pytest.mark.parametrize("name", [name for name in ("numba", "cython") if name in TESTED])
+def test_functions_touch_nothing_beyond(name, below, fresh):
+    code = f"import sys; sys.path.insert(0, 'tests'); import guarded; guarded.operate({name!r}, {below})"
+    assert fresh(code).endswith("done")

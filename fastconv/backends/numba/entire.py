@@ -1,6 +1,6 @@
 """Pooling of entire planes, as global pooling does it: a work item is a plane, whose elements follow each other.
 
-By rows, with the columns one by one, 52 elements of 32 x 100 planes take 0.82 ms on an Intel Xeon; so 0.07.
+By rows, with the columns one by one, 52 elements of 32 x 100 planes take 0.82 ms on an Intel Xeon; so 0.02.
 """
 
 import math
@@ -12,8 +12,8 @@ from numba.extending import intrinsic
 
 from fastconv.backends.numba.jit import ints, pointer, range_kernel, shift
 from fastconv.backends.numba.lines import sum_of
+from fastconv.backends.numba.neighbors import Columns, later
 from fastconv.backends.numba.pool import INDEXED
-from fastconv.backends.numba.separable import Columns, later
 from fastconv.backends.numba.tile import lanes
 from fastconv.backends.numba.vector import folded
 from fastconv.backends.numba.window import quotient
