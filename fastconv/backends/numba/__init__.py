@@ -107,10 +107,10 @@ class _Planes(Engine):
         return whole.compiled(program, _KERNELS)
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
-        if pointwise.serves(g, y):
+        if pointwise.serves(g, y, g.c):
             return pointwise.forward(p, g, x, w, bias, y)
         met = pointwise.met(g)
-        if met is None or not pointwise.widens(g) or not pointwise.serves(met, y):
+        if met is None or not pointwise.widens(g) or not pointwise.serves(met, y, g.c):
             return super().plan_conv_forward(p, g, x, w, bias, y)
         elements = p.space(prod(met.x_shape))
         self.plan_im2col(p, g, x, elements)
@@ -122,10 +122,10 @@ class _Planes(Engine):
             elements = p.space(prod(columns.x_shape))
             self.plan_conv_backward_input(p, columns, dy, w, elements)
             return self.plan_col2im(p, g, elements, dx)
-        if pointwise.serves(g, dx):
+        if pointwise.serves(g, dx, g.k):
             return pointwise.backward_input(p, g, dy, w, dx)
         met = pointwise.met(g)
-        if met is None or not pointwise.serves(met, dx):
+        if met is None or not pointwise.serves(met, dx, g.k):
             return super().plan_conv_backward_input(p, g, dy, w, dx)
         elements = p.space(prod(met.x_shape))
         pointwise.backward_input(p, met, dy, w, elements)
