@@ -64,15 +64,14 @@ MULTIPLY_ADDS = 50
 # Bytes of a result from which on it is stored past the caches, a share of the last one's. A line of it that is written
 # in many planes by turns is otherwise fetched from memory first, with no hint to the hardware of which comes next: 25.7
 # MB, 256 bytes a plane of 256 planes, take 1.8 ms in place of 0.5 on Zen 4, whose cores share 32 MB. On an Intel Xeon
-# with 480 MB stores that stay are faster, also for who reads the result: 7.5 ms in place of 11.5 for 24 to 96 channels
-# of 8 x 112 x 112.
-PAST = max(8 << 20, machine.last_level() // 8)
-
-
-# The same of a thread's part of a pooling's gradient, which is written in order and not read before: 1.2 ms in place of
-# 1.8 for 2 x 2 windows of 8 x 64 x 112 x 112 on Zen 5, but 1.8 in place of 1.2 on the Xeon, and 9.1 in place of 18 for
-# 8 x 64 x 224 x 224.
-STREAMED = max(8 << 20, machine.last_level() // 16)
+# with 480 MB stores that stay are faster, also for who reads the result: 29 ms in place of 33 for 3 x 3 taps and 64 to
+# 128 channels of 8 x 112 x 112 by Winograd's transform. Multiplied as halves, these take as long either way.
+LAST_LEVEL = machine.last_level()
+PAST = max(8 << 20, LAST_LEVEL // 8)
+# The same of a thread's part of a pooling's gradient, which is written in order and not read before. 8 x 64 x 112 x 112
+# by 2 x 2 windows first took 1.2 ms in place of 1.8 so; on that Xeon their means take 1.8 in place of 1.2, but maxima
+# of 224 x 224 9.1 in place of 18.
+STREAMED = max(8 << 20, LAST_LEVEL // 16)
 
 
 def past(p, out):

@@ -117,11 +117,6 @@ class _Planes(Engine):
         pointwise.forward(p, met, elements, w, bias, y)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
-        columns = pointwise.columns(p, g)
-        if columns is not None:
-            elements = p.space(prod(columns.x_shape))
-            self.plan_conv_backward_input(p, columns, dy, w, elements)
-            return self.plan_col2im(p, g, elements, dx)
         if pointwise.serves(g, dx, g.k):
             return pointwise.backward_input(p, g, dy, w, dx)
         met = pointwise.met(g)
@@ -196,9 +191,7 @@ class _Halves(_Numba):
         self._multiply_halves(p, form, x, w, bias, y, g)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
-        form = None
-        if pointwise.columns(p, g) is None:
-            form = self._halves(p, g, plan_halves.backward_input, plan_winograd.backward_input)
+        form = self._halves(p, g, plan_halves.backward_input, plan_winograd.backward_input)
         if form is None:
             return super().plan_conv_backward_input(p, g, dy, w, dx)
         self._multiply_halves(p, form, dy, w, None, dx, g)
@@ -242,7 +235,19 @@ class _Halves(_Numba):
         return weights
 
 
-_contract = (_Halves if isa.HALVES else _Numba)(
+class _Columns(_Halves if isa.HALVES else _Numba):
+    """With input gradients of few columns, which are those of a 1 x 1 convolution, before all else."""
+
+    def plan_conv_backward_input(self, p, g, dy, w, dx):
+        few = pointwise.columns(p, g)
+        if few is None:
+            return super().plan_conv_backward_input(p, g, dy, w, dx)
+        elements = p.space(prod(few.x_shape))
+        super().plan_conv_backward_input(p, few, dy, w, elements)
+        self.plan_col2im(p, g, elements, dx)
+
+
+_contract = _Columns(
     _run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS, slide.SLIDES, slide.SLIDE_DOTS,
     tuple(fan.FANS.items()), joins=isa.JOINS, pairs=True, kernels=KERNELS, strided=isa.STRIDED, products=isa.PRODUCTS,
     turning=isa.TURNING)
