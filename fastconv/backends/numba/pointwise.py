@@ -41,10 +41,12 @@ ROWS = 85 * TOGETHER  # rows of a block of columns whose sums are kept at a time
 EACH = WIDEST_ROWS if len(set(TILE_ROWS.values())) == 1 else TOGETHER
 LINE = 16  # elements of a cache line of float32
 # Whether the elements that a stride meets are copied: see `met`. It has not been timed on others.
-COPIED = INTEL
-# Elements of a plane from which on this form serves. On Zen 3, whose second-level cache holds 512 KiB, the other one,
-# with vectors of output channels, takes 58 ms in place of 10 for 1024 to 256 channels of 8 x 14 x 14.
+COPIED = INTEL or NAME == "avx2"
+# Elements of a plane from which on this form serves, and as a product of large operands. On Zen 3, whose second-level
+# cache holds 512 KiB, the other one, with vectors of output channels, takes 58 ms in place of 10 for 1024 to 256
+# channels of 8 x 14 x 14, 14.3 in place of 10.2 for 512 to 2048 of 8 x 7 x 7, and 1.50 in place of 1.28 for 512 of 5 x 5
 LEAST = 512 if NAME == "avx512" else 128
+LEAST_OF_PRODUCT = 8 if NAME == "avx2" else LEAST
 
 
 @helper
@@ -261,14 +263,15 @@ def serves(g, out, terms):
     if INTEL and terms <= max(FANS) * g.groups:
         return False
     least = 3 if out.size > plan_rows.NEAR else 32
-    return plan.pointwise(g) and prod(g.input) >= LEAST and min(g.c, g.k) >= least * g.groups
+    return plan.pointwise(g) and prod(g.input) >= LEAST_OF_PRODUCT and min(g.c, g.k) >= least * g.groups
 
 
 def met(g):
     """A 1 x 1 convolution with strides, as one without of the elements that it meets, which are copied; or None.
 
     On Intel, for 256 to 512 channels of 8 x 56 x 56 and a stride of 2: 17 ms in place of 20 forward, 16 in place of 20
-    and 14 in place of 21 back. But 5.4 in place of 3.7 forward for 256 to 128: see `widens`.
+    and 14 in place of 21 back; on Zen 3 20 in place of 34, 22 in place of 25 and 22 in place of 60. But 5.4 in place of
+    3.7 forward for 256 to 128 on Intel: see `widens`.
     """
     if not COPIED or g.kernel != (1, 1, 1) or g.stride == (1, 1, 1) or any(map(any, g.padding)):
         return None
