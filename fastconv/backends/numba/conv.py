@@ -4,6 +4,7 @@ from fastconv.backends.numba.copies import weave
 from fastconv.backends.numba.flush import flush, restore
 from fastconv.backends.numba.isa import PAST_BY_TURNS, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastconv.backends.numba.jit import helper, ints, pointer, prefetch, range_kernel, shift, stack
+from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.stream import drain
 from fastconv.backends.numba.tile import ask_for_lines, lanes, tile, transpose
 from fastconv.backends.plan import ROWS, STEPS
@@ -34,24 +35,19 @@ def pad(begin, end, a, like):
     for plane in range(begin, end):
         for i in range(padded_depth):
             d = i - front
-            out = (plane * padded_depth + i) * padded_height * padded_width
-            if d < 0 or d >= depth:
-                for j in range(padded_height * padded_width):
-                    target[out + j] = 0
+            out = shift(target, (plane * padded_depth + i) * padded_height * padded_width)
+            if d < 0 or d >= depth or rows <= 0 or columns <= 0:
+                clear(out, padded_height * padded_width)
                 continue
-            for j in range(top * padded_width):
-                target[out + j] = 0
-            inner = (plane * depth + d) * height * width
+            # Not loops: LLVM makes calls of the C library of them, which take as long as a row of 56.
+            clear(out, top * padded_width + left)
+            inner, line = shift(source, (plane * depth + d) * height * width), shift(out, top * padded_width + left)
             for r in range(rows):
-                line = out + (top + r) * padded_width
-                for j in range(left):
-                    target[line + j] = 0
-                for j in range(columns):
-                    target[line + left + j] = source[inner + r * width + j]
-                for j in range(left + columns, padded_width):
-                    target[line + j] = 0
-            for j in range((top + rows) * padded_width, padded_height * padded_width):
-                target[out + j] = 0
+                copy(shift(inner, r * width), shift(line, r * padded_width), columns)
+                if r + 1 < rows:
+                    clear(shift(line, r * padded_width + columns), padded_width - columns)
+            done = (top + rows - 1) * padded_width + left + columns
+            clear(shift(out, done), padded_height * padded_width - done)
 
 
 @helper
