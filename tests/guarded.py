@@ -16,7 +16,8 @@ import fastconv
 from bench.operations import OPERATIONS
 from fastconv import backends, functional, grad
 from fastconv import geometry as shapes
-from fastconv.backends import plan_halves_cost, workspace
+from fastconv.backends import plan_halves_cost, plan_lowered, workspace
+from fastconv.backends.numba import lowered
 
 PAGE, LINE = mmap.PAGESIZE, workspace.LINE
 NOTHING = 0  # PROT_NONE
@@ -111,11 +112,15 @@ def windows(rng):
 
 
 def run(name, seed, count, below, always=False):
-    """`count` random convolutions and poolings; what is being done is written to stderr. `always`: by halves."""
+    """`count` random convolutions and poolings; what is being done is written to stderr.
+
+    `always`: by halves, or on lowered positions.
+    """
     guarded, rng, backend = Guarded(below), np.random.default_rng(seed), backends.get(name)
     guarded.take_over()
     if always:
-        plan_halves_cost.pays = lambda *args: True
+        plan_halves_cost.pays = plan_lowered._pays = lambda *args: True
+        lowered.TILES, plan_lowered.LEAST = ((6, 2), (4, 3)), 0
     for _ in range(count):
         fastconv.set_num_threads(int(rng.integers(1, 3)))
         dtype = np.float32 if always or rng.random() < 0.7 else np.float64

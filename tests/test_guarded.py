@@ -6,7 +6,7 @@ import pytest
 from conftest import TESTED
 
 COUNT = 250
-ENGINES = {"numba": ("numba", False), "halves": ("numba", True), "cython": ("cython", False)}
+ENGINES = {"numba": ("numba", False), "special": ("numba", True), "cython": ("cython", False)}
 ENGINES = {which: engine for which, engine in ENGINES.items() if engine[0] in TESTED}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's mprotect")
 

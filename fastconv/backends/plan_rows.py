@@ -120,6 +120,7 @@ class Rows:
     phases: Table       # (first, count) of each phase of each axis, the first step of each triple, `Strips.shifts`
     args: tuple
     sliding: float      # cycles a plane where it slides down planes where they lie, or inf
+    fanned: bool        # whether the operands of a few positions stay in registers
 
 
 @dataclass(frozen=True)
@@ -388,7 +389,7 @@ def _rows(g, axes, size, channels, columns, weights, lanes, vectors, slides, fan
             *(len(axis.phases) for axis in axes), *size, *strips.args(), *slide, length, wide, RUN,
             scratch + buffer, joined)
     return Rows(items, args[1], work_of(g), table(col_a), table(col_b), table([*phases, *strips.shifts]), args,
-                _sliding(slide, axes, lanes))
+                _sliding(slide, axes, lanes), length > 0)
 
 
 @lru_cache(maxsize=512)

@@ -9,6 +9,7 @@ from fastconv.backends import (
     plan_halves,
     plan_halves_cost,
     plan_halves_weight,
+    plan_lowered,
     plan_winograd,
 )
 from fastconv.backends.depthwise import Depthwise
@@ -24,6 +25,7 @@ from fastconv.backends.numba import (
     isa,
     jit,
     joined,
+    lowered,
     phases,
     places,
     pointwise,
@@ -77,6 +79,7 @@ _KERNELS = {"pad": conv.pad, "pack": conv.pack, "multiply": conv.multiply, "mult
             "multiply_planes": pointwise.multiply_planes, "add_planes": pointwise.add_planes,
             "add_up": sums.add_up, "sum_planes": sums.sum_planes, "winograd_weights": winograd_taps.transform_weights,
             "winograd": winograd.multiply, "winograd_gradient": winograd_weight.multiply_weight,
+            "lay_out": lowered.lay_out, "multiply_lowered": lowered.multiply_lowered,
             "multiply_across": across.multiply_across, "add_across": across.add_across,
             "multiply_rows": rows.multiply_rows, "add_rows": rows.add_rows,
             "split": phases.split, "join": phases.join,
@@ -177,11 +180,31 @@ class _Planes(Engine):
         return (streamed(dx.size * p.dtype.itemsize, min(p.most, g.n * g.c)),)
 
 
-class _Numba(_Planes, Depthwise):
-    """Whole planes come first."""
+class _Lowered(_Planes, Depthwise):
+    """With short sums on lowered positions, before whole planes."""
+
+    def plan_conv_forward(self, p, g, x, w, bias, y):
+        form = plan_lowered.forward(g, self._lanes(p), lowered.TILES)
+        if form is None or self._others(p, g, self._rows_forward(p, g), self._winograd_forward):
+            return super().plan_conv_forward(p, g, x, w, bias, y)
+        lowered.multiply(p, form, x, w, bias, y, g)
+
+    def plan_conv_backward_input(self, p, g, dy, w, dx):
+        form = plan_lowered.backward_input(g, self._lanes(p), lowered.TILES)
+        if form is None or self._others(p, g, self._rows_backward_input(p, g), plan_winograd.backward_input):
+            return super().plan_conv_backward_input(p, g, dy, w, dx)
+        lowered.multiply(p, form, dy, w, None, dx, g)
+
+    def _others(self, p, g, product, planner):
+        """Whether there is a transform, or rows of results serve better: fans, and groups, of which few are copied.
+
+        8 groups of 8 to 8 channels of 8 x 28 x 28 take 2.1 ms in place of 1.7 with all planes padded first.
+        """
+        rowwise = product is not None and (product.fanned or g.groups > 1)
+        return rowwise or self._transform(p, planner, g)[1] is not None
 
 
-class _Halves(_Numba):
+class _Halves(_Lowered):
     """With products of halves, where there is a matrix unit for them and they pay."""
 
     def plan_conv_forward(self, p, g, x, w, bias, y):
@@ -235,7 +258,7 @@ class _Halves(_Numba):
         return weights
 
 
-class _Columns(_Halves if isa.HALVES else _Numba):
+class _Columns(_Halves if isa.HALVES else _Lowered):
     """With input gradients of few columns, which are those of a 1 x 1 convolution, before all else."""
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
