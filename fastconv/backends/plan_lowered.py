@@ -17,9 +17,9 @@ from fastconv.backends.plan_rows import RUN, up
 
 # Positions of a plane from which on this form serves: the last tile of a plane overlaps the one before.
 LEAST = 128
-# Elements of a padded plane from which on those of the next work item are asked for, as of 1 x 1 kernels: 3.3 ms in place
-# of 3.7 for 3 to 32 channels of 8 x 224 x 224 with a stride of 2, but 1.6 in place of 1.4 for 32 groups of 8 to 8 of
-# 8 x 14 x 14.
+# Elements of a padded plane from which on those of the next work item are asked for, as of 1 x 1 kernels: 3.3 ms in
+# place of 3.7 for 3 to 32 channels of 8 x 224 x 224 with a stride of 2, but 1.6 in place of 1.4 for 32 groups of 8 to 8
+# of 8 x 14 x 14.
 FAR = 4096
 # Elements of the lowered positions of a work item: they stay in the first-level cache.
 LOWERED = 4096
@@ -101,5 +101,5 @@ def backward_input(g, lanes, tiles):
         return None
     rows, filters, taps = g.c // g.groups, g.k // g.groups, prod(g.kernel)
     weights = [k * rows * taps + taps - 1 - tap for k, tap in product(range(filters), range(taps))]
-    return _form(replace(g, c=g.k, k=g.c, input=g.output, output=g.input, padding=tuple(padding)), lanes, tiles, weights,
-                 (filters * rows * taps, taps))
+    turned = replace(g, c=g.k, k=g.c, input=g.output, output=g.input, padding=tuple(padding))
+    return _form(turned, lanes, tiles, weights, (filters * rows * taps, taps))

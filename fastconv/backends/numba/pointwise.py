@@ -44,7 +44,8 @@ LINE = 16  # elements of a cache line of float32
 COPIED = INTEL or NAME == "avx2"
 # Elements of a plane from which on this form serves, and as a product of large operands. On Zen 3, whose second-level
 # cache holds 512 KiB, the other one, with vectors of output channels, takes 58 ms in place of 10 for 1024 to 256
-# channels of 8 x 14 x 14, 14.3 in place of 10.2 for 512 to 2048 of 8 x 7 x 7, 1.50 in place of 1.28 for 512 of 8 x 5 x 5.
+# channels of 8 x 14 x 14, 14.3 in place of 10.2 for 512 to 2048 of 8 x 7 x 7, and 1.50 in place of 1.28 for 512 of
+# 8 x 5 x 5.
 LEAST = 512 if NAME == "avx512" else 128
 LEAST_OF_PRODUCT = 8 if NAME == "avx2" else LEAST
 
