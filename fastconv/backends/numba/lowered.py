@@ -57,11 +57,11 @@ def result_tile(typingctx, mr, nv, steps, a, pitch, b, start, c, ldc, past):
 
 @intrinsic
 def lower(typingctx, stride, source, terms, steps, first, second, kept, b, pitch, ahead):
-    """Positions that lie `stride`, a literal of 1 or 2, apart, as a vector for each term::
+    """Positions that lie `stride`, a literal of 1, 2 or 4, apart, as a vector for each term::
 
         b[t * pitch + j] = source[terms[t] + (first if j < kept else second) + j * stride]
 
-    Of a stride of 2, an element beyond the last one is read. What lies `ahead` elements later, if
+    Of strides beyond 1, whole vectors are read. What lies `ahead` elements later, if
     not 0, is fetched.
     """
     if not isinstance(stride, types.IntegerLiteral):
@@ -78,9 +78,12 @@ def lower(typingctx, stride, source, terms, steps, first, second, kept, b, pitch
                                    v.shuffle(count, count, [0] * v.lanes))
 
         def load(place):
-            if apart == 1:
-                return v.load(place)
-            return v.shuffle(v.load(place), v.load(v.at(place, v.lanes)), range(0, 2 * v.lanes, 2))
+            parts = [v.load(v.at(place, i * v.lanes)) for i in range(apart)]
+            while len(parts) > 1:  # of a stride of 4, halves first
+                lanes_ = parts[0].type.count
+                picked = range(2 * lanes_) if lanes_ < v.lanes else range(0, 2 * lanes_, apart)
+                parts = [v.shuffle(*pair, picked) for pair in zip(parts[::2], parts[1::2], strict=True)]
+            return parts[0]
 
         def each(begins, fetch=False):
             loop = Loop(builder, "terms", steps, 1, [b])
