@@ -21,6 +21,7 @@ BUFFER, STRETCHED = 4096, 1024
 # Elements of a map that is cleared and added to in a copy near the core, before it goes past the caches.
 NEAR = 16384
 MASKS = NAME == "avx512"  # in registers
+SMALL = 256  # outputs that are added in four runs
 STRETCH = 256  # outputs whose gradients are divided at a time
 
 
@@ -116,6 +117,24 @@ def _lie_in(where, count, size):
     return bits >= 0
 
 
+@helper
+def _add(dy, where, x, first, last):
+    """``x[where[q]] += dy[q]`` from `first` to `last`, of small maps in four runs side by side.
+
+    Neighbors often have the same maximum, and an addition to what was just stored waits 12 cycles for it: 0.12 ms in
+    place of 0.17 on Zen 3 for 8 x 256 x 7 x 7 and windows of 3 x 3, 0.51 in place of 0.59 for 13 x 13 and 5 x 5. But
+    2.5 in place of 2.1 for 8 x 192 x 28 x 28 and 3 x 3.
+    """
+    run = (last - first) // 4 if last - first <= SMALL else 0
+    for q in range(first, first + run):
+        x[where[q]] += dy[q]
+        x[where[q + run]] += dy[q + run]
+        x[where[q + 2 * run]] += dy[q + 2 * run]
+        x[where[q + 3 * run]] += dy[q + 3 * run]
+    for q in range(first + 4 * run, last):
+        x[where[q]] += dy[q]
+
+
 @range_kernel
 def max_backward(begin, end, a, like):
     """Indices are checked on the way: those of windows of 2 x 2 cost nothing."""
@@ -158,13 +177,11 @@ def max_backward(begin, end, a, like):
         if far and lines == 0 and not carried:
             for i in range(size):
                 near[i] = 0
-            for q in range(outputs):
-                near[where[q]] += g[q]
+            _add(g, where, near, 0, outputs)
             copy_past(near, x, size)
             continue
         clear_rest(map_, lines, depth * height, width, out_w)
-        for q in range(lines * out_w, outputs):
-            map_[where[q]] += g[q]
+        _add(g, where, map_, lines * out_w, outputs)
         if carried:
             some = kept + size
             kept = carry(buffer, lead, kept, size, x)
