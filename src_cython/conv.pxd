@@ -147,9 +147,10 @@ cdef inline void multiply_product(Py_ssize_t begin, Py_ssize_t end, const int64_
     cdef int64_t row[MAX_ROWS + BEYOND]
     cdef int64_t place[MAX_ROWS + BEYOND]
     for item in range(begin, end):
-        part, block = item % blocks, item // blocks
-        image, block = block % image_blocks * together, block // image_blocks
-        block, group = block % panel_blocks, block // panel_blocks
+        # All panels of a block of rows, which the second-level cache holds, come one after the other.
+        block, group = item % panel_blocks, item // panel_blocks
+        part, group = group % blocks, group // blocks
+        image, group = group % image_blocks * together, group // image_blocks
         first = part * block_rows
         here = min(length - first, block_rows)
         count = min(images - image, together)

