@@ -235,8 +235,8 @@ cdef inline void multiply_weight(Py_ssize_t begin, Py_ssize_t end, const int64_t
     cdef int64_t col_a[MAX_STEPS]
     cdef int64_t col_b[MAX_STEPS]
     for item in range(begin, end):
-        part, block = item % row_blocks, item // row_blocks
-        block, group = block % panel_blocks, block // panel_blocks
+        block, group = item % panel_blocks, item // panel_blocks
+        part, group = group % row_blocks, group // row_blocks
         group, split = group % groups, group // groups
         first = part * block_rows
         rows = min(all_rows - first, block_rows)
