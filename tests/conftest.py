@@ -92,6 +92,18 @@ def no_halves(monkeypatch):
 
 
 @pytest.fixture
+def no_lowered(monkeypatch):
+    """Leave lowered positions out, of what tests run what is done without them."""
+    from fastconv.backends import numba
+    from fastconv.backends.numba import lowered
+
+    monkeypatch.setattr(lowered, "TILES", ())
+    numba._contract._programs.cache_clear()
+    yield
+    numba._contract._programs.cache_clear()
+
+
+@pytest.fixture
 def stored_past(monkeypatch):
     """``stored_past(yes)``: whether results are stored past the caches, from now on, whatever their size."""
     contracts = [backends.get(name)._contract for name in TESTED if name in ("numba", "cython")]

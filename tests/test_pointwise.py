@@ -4,9 +4,10 @@ from math import prod
 
 import numpy as np
 import pytest
-from references import assert_close, call, sum_bound
+from references import assert_close, call, conv_of_geometry, sum_bound
 
 from fastconv import backends
+from fastconv.backends import precision
 from fastconv.backends.numba import pointwise as numba_pointwise
 from fastconv.geometry import Geometry
 
@@ -34,7 +35,7 @@ CASES = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CASES)
-def test_pointwise(name, dtype, no_halves, steps):
+def test_pointwise(name, dtype, no_halves, no_lowered, steps):
     g = CASES[name]
     rng = np.random.default_rng(len(name))
     x, w, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (g.x_shape, g.w_shape, (g.k,), g.y_shape))
@@ -72,7 +73,7 @@ STRIDED = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", STRIDED)
-def test_strides(name, dtype, no_halves, steps, monkeypatch):
+def test_strides(name, dtype, no_halves, no_lowered, steps, monkeypatch):
     """What the stride leaves out is nothing to the results, and has no gradient."""
     g, stride = STRIDED[name]
     one = pointwise(g.n, g.c, g.k, g.output, g.groups)
@@ -100,3 +101,27 @@ def test_strides(name, dtype, no_halves, steps, monkeypatch):
     for a, e in zip((y, dx[inside], dw, db), wanted, strict=True):
         assert np.array_equal(a, e.reshape(a.shape))
     assert not dx[aside].any()
+
+
+# Few columns, whose weights are read where they lie: several pieces of the sum, a last one of its own size.
+ALONE = {"kernel": Geometry(1, 130, 128, (1, 5, 7), (1, 3, 3), (1, 5, 7), padding=((0, 0), (1, 1), (1, 1))),
+         "images": Geometry(2, 128, 140, (1, 5, 6), (1, 2, 2), (1, 4, 5)),
+         "pointwise": pointwise(2, 700, 90, (1, 5, 7))}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ALONE)
+def test_few_columns(name, dtype, no_halves, no_lowered, steps, monkeypatch):
+    g = ALONE[name]
+    for limit, value in (("ALONE", 64), ("SHARED", 200), ("LEAST_OF_PRODUCT", 8)):
+        monkeypatch.setattr(numba_pointwise, limit, value)
+    precision._level = "highest"  # no transform
+    rng = np.random.default_rng(len(name))
+    x, w, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (g.x_shape, g.w_shape, (g.k,), g.y_shape))
+    module = backends.get("numba")
+    ran = steps(module)
+    y, *_ = conv_of_geometry(g, x, w, bias, dy)
+    magnitude, *_ = conv_of_geometry(g, *map(np.abs, (x, w, bias, dy)))
+    [found] = call(module.conv_forward, [x, w, bias], [(g.y_shape, dtype)], g)
+    assert_close(found, y, sum_bound(magnitude, g.c * prod(g.kernel) + 1, dtype), name)
+    assert [kernel for kernel, *_ in ran] == ["im2col", "multiply_planes"][prod(g.kernel) == 1:]

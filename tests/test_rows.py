@@ -101,7 +101,7 @@ def joining(monkeypatch):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", JOINED)
-def test_joined_rows(name, dtype, backend, joining, steps):
+def test_joined_rows(name, dtype, backend, joining, no_lowered, steps):
     ran = steps(backends.get(backend))
     check(JOINED[name], name, dtype, backend)
     # The place of the shifts in a table, or 0, comes last but for `past` of `multiply_rows`.

@@ -112,9 +112,11 @@ class _Planes(Engine):
     def plan_conv_forward(self, p, g, x, w, bias, y):
         if pointwise.serves(g, y, g.c):
             return pointwise.forward(p, g, x, w, bias, y)
-        met = pointwise.met(g)
-        if met is None or not pointwise.widens(g) or not pointwise.serves(met, y, g.c):
-            return super().plan_conv_forward(p, g, x, w, bias, y)
+        met = None if self._transform(p, self._winograd_forward, g)[1] else pointwise.alone(g)
+        if met is None:
+            met = pointwise.met(g)
+            if met is None or not pointwise.widens(g) or not pointwise.serves(met, y, g.c):
+                return super().plan_conv_forward(p, g, x, w, bias, y)
         elements = p.space(prod(met.x_shape))
         self.plan_im2col(p, g, x, elements)
         pointwise.forward(p, met, elements, w, bias, y)

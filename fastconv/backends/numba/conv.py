@@ -359,7 +359,7 @@ def multiply_weight(begin, end, a, like):
     c = stack(BLOCK, like)
     row, col_a, col_b = stack(OFFSETS, taps), stack(STEPS, taps), stack(STEPS, taps)
     for item in range(begin, end):
-        # In the order of `locate`: 61 ms in place of 69 on Zen 3 for 512 channels of 2 x 3199, 3 taps and a stride of 2.
+        # In the order of `locate`: 61 ms in place of 69 for 512 channels of 2 x 3199, 3 taps and a stride of 2.
         block, rest = item % panel_blocks, item // panel_blocks
         part, rest = rest % row_blocks, rest // row_blocks
         group, split = rest % groups, rest // groups

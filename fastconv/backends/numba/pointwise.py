@@ -48,6 +48,11 @@ COPIED = INTEL or NAME == "avx2"
 # 8 x 5 x 5.
 LEAST = 512 if NAME == "avx512" else 128
 LEAST_OF_PRODUCT = 8 if NAME == "avx2" else LEAST
+# Columns of all images up to which weights are read where they lie: 2.0 ms in place of 3.8 on Zen 3 for 2048 to 512
+# channels of 1 x 7 x 7, 1.6 in place of 2.1 for 1024 to 256 of 1 x 14 x 14.
+SHARED = 200 if NAME == "avx2" else 0
+# Those up to which other kernels' columns are made for that, and pairs of channels from which on: see `alone`.
+ALONE, MANY = 64 if NAME == "avx2" else 0, 1 << 14
 
 
 @helper
@@ -295,7 +300,22 @@ def columns(p, g):
     few = g.c == 1 or max(g.stride) > 1 or (NAME == "avx512" and p.dtype.itemsize == 4)
     if not side_by_side and (not few or g.c * taps > g.k):
         return None
-    return replace(g, c=g.c * taps, kernel=(1, 1, 1), input=g.output, stride=(1, 1, 1), dilation=(1, 1, 1),
+    return _of_columns(g)
+
+
+def alone(g):
+    """The 1 x 1 convolution of the columns of `g`, of which few share the weights, as these lie; or None.
+
+    On Zen 3 512 channels of 1 x 7 x 7 and 3 x 3 taps take 4.3 ms in place of 6.0, of 2 x 4 x 4 2.9 in place of 5.0.
+    """
+    columns = g.n * prod(g.output)
+    if g.groups > 1 or prod(g.kernel) == 1 or not LEAST_OF_PRODUCT <= columns <= ALONE or g.c * g.k < MANY:
+        return None
+    return _of_columns(g)
+
+
+def _of_columns(g):
+    return replace(g, c=g.c * prod(g.kernel), kernel=(1, 1, 1), input=g.output, stride=(1, 1, 1), dilation=(1, 1, 1),
                    padding=((0, 0),) * 3)
 
 
@@ -307,10 +327,13 @@ def widens(g):
 def forward(p, g, x, w, bias, y):
     """Add the steps to a Program.
 
-    The weights of more than one piece of the sum are copied first, piece by piece.
+    The weights of more than one piece of the sum are copied first, piece by piece, unless few columns share them.
     """
     steps, rows = g.c // g.groups, g.k // g.groups
-    if steps > STEPS:
+    if steps > STEPS and g.n * prod(g.input) <= SHARED:
+        piece = -(-steps // (-(-steps // STEPS) * LINE)) * LINE
+        _multiply_planes(p, g, x, w, bias, y, steps, rows, rows * steps, piece, steps, piece)
+    elif steps > STEPS:
         _packed(p, g, x, w, bias, y, steps, rows, rows, 1, steps, 1)
     else:
         _multiply_planes(p, g, x, w, bias, y, steps, rows, rows * steps, 0, steps, steps)

@@ -181,7 +181,8 @@ def max_backward(begin, end, a, like):
         if far and lines == 0 and not carried:
             for i in range(size):
                 near[i] = 0
-            _add(g, where, near, 0, outputs)
+            for q in range(outputs):
+                near[where[q]] += g[q]
             copy_past(near, x, size)
             continue
         clear_rest(map_, lines, depth * height, width, out_w)
