@@ -61,8 +61,7 @@ def lower(typingctx, stride, source, terms, steps, first, second, kept, b, pitch
 
         b[t * pitch + j] = source[terms[t] + (first if j < kept else second) + j * stride]
 
-    Of strides beyond 1, whole vectors are read. What lies `ahead` elements later, if
-    not 0, is fetched.
+    Of strides beyond 1, whole vectors are read. What lies `ahead` elements later is fetched, unless that is 0.
     """
     if not isinstance(stride, types.IntegerLiteral):
         return None
@@ -129,6 +128,8 @@ def _lower_tile(source, terms, steps, last, image, position, vectors, height, wi
             lower(1, source, terms, steps, first, after - kept, kept, shift(b, j), across, ahead)
         elif inside and stride_q == 2:
             lower(2, source, terms, steps, first, after - 2 * kept, kept, shift(b, j), across, ahead)
+        elif inside and stride_q == 4:
+            lower(4, source, terms, steps, first, after - 4 * kept, kept, shift(b, j), across, ahead)
         else:
             for i in range(size):
                 other, line = (position + j + i) % width, (position + j + i) // width
