@@ -6,7 +6,7 @@ from references import assert_close, assert_same_bits, call, conv_of_geometry, s
 
 from fastconv import backends
 from fastconv.backends import numba, plan_lowered, threads
-from fastconv.backends.numba import lowered
+from fastconv.backends.numba import isa, lowered
 from fastconv.geometry import Geometry
 
 SINGLE = (1, 1, 1)
@@ -60,6 +60,11 @@ def always(request, monkeypatch):
     forget()
 
 
+def fits(terms, tile, dtype):
+    """Whether the lowered positions of a tile do, whose vectors are as long as the instruction set's."""
+    return plan_lowered.up(terms, 2) * tile[1] * (isa.VECTOR_BYTES // np.dtype(dtype).itemsize) <= plan_lowered.LOWERED
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("past", [False, True], ids=["near", "past"])
 @pytest.mark.parametrize("name", CASES)
@@ -76,13 +81,14 @@ def test_products(name, dtype, past, always, no_halves, stored_past, steps):
     [found] = call(module.conv_forward, [x, w, bias], [(g.y_shape, dtype)], g)
     assert_close(found, y, sum_bound(y_size, terms * g.c // g.groups + 1, dtype), f"{name}: y")
     took = "multiply_lowered" in {kernel for kernel, *_ in ran}
-    assert took == (g.k // g.groups >= always[0])
+    assert took == (g.k // g.groups >= always[0] and fits(terms * g.c // g.groups, always, dtype))
     [bare] = call(lambda x, w, y, g: module.conv_forward(x, w, None, y, g), [x, w], [(g.y_shape, dtype)], g)
     assert_close(bare + bias.reshape(-1, 1, 1, 1), y, 2 * sum_bound(y_size, terms * g.c // g.groups + 1, dtype), name)
     ran.clear()
     [found] = call(module.conv_backward_input, [dy, w], [(g.x_shape, dtype)], g)
     assert_close(found, dx, sum_bound(dx_size, terms * g.k // g.groups, dtype), f"{name}: dx")
-    if g.stride == SINGLE and g.c // g.groups >= always[0] and g.k // g.groups * terms <= plan_lowered.RUN:
+    terms *= g.k // g.groups
+    if g.stride == SINGLE and g.c // g.groups >= always[0] and terms <= plan_lowered.RUN and fits(terms, always, dtype):
         assert "multiply_lowered" in {kernel for kernel, *_ in ran}
 
 

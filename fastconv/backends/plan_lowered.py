@@ -1,9 +1,10 @@
 """Short sums for many results: the columns of the im2col matrix, a tile of them at a time, in the first-level cache.
 
 A first layer, or a group of few channels, has some dozens of terms a result. With vectors of output channels results
-must be turned on the way out, which takes as long as 20 terms; with vectors along the rows a tile is set up for every
-few of them. Here positions of a whole plane of results, whatever their rows, are lowered: a tile of them meets one
-column of the im2col matrix for each term, is gone through by all output channels, and goes straight to its planes.
+must be turned on the way out, which takes as long however few terms there are; with vectors along the rows a tile is
+set up for every few of them. Here positions of a whole plane of results, whatever their rows, are lowered: a tile of
+them meets one column of the im2col matrix for each term, is gone through by all output channels, and goes straight to
+its planes.
 """
 
 from dataclasses import dataclass, replace
@@ -39,7 +40,7 @@ class Lowered:
 
 
 def _pays(g, lanes, steps, rows):
-    """Whether it is the faster way, in cycles a position as measured on Zen 3 for 149 shapes of 8 x 30 x 30.
+    """Whether it is the faster way, in cycles a position as measured on Zen 3 for 168 shapes of 8 x 30 x 30.
 
     The other tile has two vectors of columns, or wastes a part of them, and turns its results. Of few rows, it has
     another form to compete with, see `fastconv.backends.plan_rows`: 3 to 6 channels of 8 x 30 x 30 and 3 x 3 taps take

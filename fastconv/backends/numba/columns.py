@@ -96,7 +96,7 @@ def col2im(begin, end, a, like):
 def _weave(plane, cols, kernel_d, kernel_h, out_d, out_h, out_w, x, depth, height, width, like):
     """A plane of windows side by side, two elements wide: rows of their left and right ones take turns.
 
-    1.2 ms in place of 1.9 on Zen 3 for 128 planes of 128 x 128.
+    1.76 ms in place of 1.89 on Zen 3 for 128 planes of 128 x 128.
     """
     size = out_d * out_h * out_w
     cols, x = shift(cols, plane * kernel_d * kernel_h * 2 * size), shift(x, plane * depth * height * width)

@@ -290,7 +290,7 @@ def columns(p, g):
     dy is then read once, and in order. On Intel 1 to 512 channels of 2 x 16000 with 10 taps and a stride of 5 take 1.2
     ms in place of 13.7, 3 to 96 of 8 x 224 x 224 with 4 x 4 taps side by side 2.1 in place of 3.7, 1 to 64 of 64 x 28 x
     28 with 3 x 3 taps 1.2 in place of 2.1. But 3 to 128 of 8 x 56 x 56 4.3 in place of 3.8 with AVX2, and in float64
-    6.6 in place of 5.7. Windows side by side have as many columns as elements: on Zen 3 8.9 ms in place of 15 for 64 to
+    6.6 in place of 5.7. Windows side by side have as many columns as elements: on Zen 3 9.5 ms in place of 15 for 64 to
     128 channels of 2 x 128 x 128.
     """
     taps = prod(g.kernel)
