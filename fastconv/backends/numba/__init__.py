@@ -189,13 +189,13 @@ class _Lowered(_Planes, Depthwise):
         form = plan_lowered.forward(g, self._lanes(p), lowered.TILES)
         if form is None or self._others(p, g, self._rows_forward(p, g), self._winograd_forward):
             return super().plan_conv_forward(p, g, x, w, bias, y)
-        lowered.multiply(p, form, x, w, bias, y, g)
+        lowered.multiply(p, form, self._pad(p, x, form.planes), w, bias, y, g)
 
     def plan_conv_backward_input(self, p, g, dy, w, dx):
         form = plan_lowered.backward_input(g, self._lanes(p), lowered.TILES)
         if form is None or self._others(p, g, self._rows_backward_input(p, g), plan_winograd.backward_input):
             return super().plan_conv_backward_input(p, g, dy, w, dx)
-        lowered.multiply(p, form, dy, w, None, dx, g)
+        lowered.multiply(p, form, self._pad(p, dy, form.planes), w, None, dx, g)
 
     def _others(self, p, g, product, planner):
         """Whether there is a transform, or rows of results serve better: fans, and groups, of which few are copied.

@@ -203,12 +203,8 @@ def lay_out(begin, end, a, like):
             to[t] = from_[places[t]] if places[t] >= 0 else number(0, like)
 
 
-def multiply(p, form, x, w, bias, y, g):
-    """Add the steps to a Program, of a `plan_lowered.Lowered`."""
-    source = x
-    if form.planes.copy:
-        source = p.space(form.planes.elements)
-        p.do("pad", form.planes.count, (x, source), form.planes.args, form.planes.elements)
+def multiply(p, form, source, w, bias, y, g):
+    """Add the steps to a Program, of a `plan_lowered.Lowered`; `source` are its padded planes."""
     if form.weights is not None:
         steps, rows, *strides = form.laid
         laid = p.space(steps * rows * g.groups)
