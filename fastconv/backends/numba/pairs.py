@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.window import Windows, divide
+from fastconv.backends.numba.window import divide
 from fastconv.backends.numba.words import INT, LANE, Loop, Vectors
 
 
@@ -20,7 +20,7 @@ def store_pairs(v, left, right, place):
 
 
 @intrinsic
-def scatter_pairs(typingctx, dy, indices, dx, first, width, outputs, lines):
+def scatter_pairs(typingctx, dy, indices, dx, first, width, outputs, lines, period):
     """Gradients of some lines of windows of 2 x 2 that do not overlap, where their maxima were.
 
     Every element of their rows is written, but for the last one where `width` is odd; and up to two vectors beyond the
@@ -38,29 +38,37 @@ def scatter_pairs(typingctx, dy, indices, dx, first, width, outputs, lines):
         Element of the map with which they begin.
     width, outputs : int64
         Elements of a row of the map, and windows in it.
-    lines : int64
+    lines, period : int64
+        Lines of windows, and those of a map: the next map's follow them.
     """
 
     def generate(context, builder, signature, args):
-        dy, indices, dx, first, width, outputs, lines = args
+        dy, indices, dx, first, width, outputs, lines, period = args
         v = Vectors(context, builder, signature.args[0].dtype)
-        w = Windows(v, 2, 2)
-        kind, columns = ir.VectorType(INT, v.lanes), w.numbers(range(0, 2 * v.lanes, 2))
-        lower = w.splat(builder.trunc(width, LANE))
-        down = builder.mul(width, INT(2))
+        lane = ir.IntType(8 * v.size)  # of which the numbers are that are compared
+        kind, places_kind = ir.VectorType(lane, v.lanes), ir.VectorType(INT, v.lanes)
+
+        def numbers(values):
+            return ir.Constant(kind, list(values) if isinstance(values, range) else [values] * v.lanes)
+
+        def splat(value):
+            value = value if lane == INT else builder.trunc(value, lane)
+            one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, LANE(0))
+            return v.shuffle(one, one, [0] * v.lanes)
+
+        lower, down = splat(width), builder.mul(width, INT(2))
         # Where the last vector of a row begins, and which of its lanes lie beyond the end.
         last = builder.mul(builder.sdiv(builder.sub(outputs, INT(1)), INT(v.lanes)), INT(v.lanes))
-        beyond = builder.icmp_signed(">=", w.numbers(range(v.lanes)),
-                                     w.splat(builder.trunc(builder.sub(outputs, last), LANE)))
+        beyond = v.carried(builder.icmp_signed(">=", numbers(range(v.lanes)), splat(builder.sub(outputs, last))))
 
         def write(q, out, upper, windows, bits):
             """The vector of windows `q` of a row to `upper`; returns which lanes have their maximum there.
 
-            They are compared as numbers of 32 bits; `bits` collects those of all indices.
+            `bits` collects those of all indices.
             """
-            source = builder.bitcast(v.at(v.at(indices, out), q), kind.as_pointer())
+            source = builder.bitcast(v.at(v.at(indices, out), q), places_kind.as_pointer())
             places = builder.load(source, align=8)
-            offsets = builder.sub(builder.trunc(places, columns.type), windows)
+            offsets = builder.sub(places if lane == INT else builder.trunc(places, kind), windows)
             # As a sum that begins with 0: of -0.0 that is 0.0.
             value = builder.fadd(v.load(v.at(v.at(dy, out), q)), v.zero)
             known = None
@@ -68,32 +76,37 @@ def scatter_pairs(typingctx, dy, indices, dx, first, width, outputs, lines):
                 place = v.at(v.at(upper, builder.mul(width, INT(row))), builder.mul(q, INT(2)))
                 sides = []
                 for s in range(2):
-                    target = builder.add(lower, w.numbers(s)) if row else w.numbers(s)
+                    target = builder.add(lower, numbers(s)) if row else numbers(s)
                     here = builder.icmp_signed("==", offsets, target)
-                    known = here if known is None else builder.or_(known, here)
+                    flags = v.carried(here)
+                    known = flags if known is None else builder.or_(known, flags)
                     sides.append(builder.select(here, value, v.zero))
                 store_pairs(v, *sides, place)
             return known, builder.or_(bits, places)
 
-        whole = ir.Constant(beyond.type, [1] * v.lanes)
-        begun = builder.add(columns, w.splat(builder.trunc(first, LANE)))
-        line = Loop(builder, "lines", lines, 1, [begun, whole, ir.Constant(kind, [0] * v.lanes)])
-        windows, known, bits = line.values
+        whole = ir.Constant(beyond.type, [-1] * v.lanes)
+        begun = numbers(range(0, 2 * v.lanes, 2))
+        line = Loop(builder, "lines", lines, 1, [builder.add(begun, splat(first)), period, whole,
+                                                 ir.Constant(places_kind, [0] * v.lanes)])
+        windows, left, known, bits = line.values
         out, upper = builder.mul(line.index, outputs), v.at(dx, builder.mul(line.index, down))
-        ending = builder.add(windows, w.splat(builder.trunc(builder.mul(last, INT(2)), LANE)))
+        ending = builder.add(windows, splat(builder.mul(last, INT(2))))
         found, bits = write(last, out, upper, ending, bits)
         known = builder.and_(known, builder.or_(found, beyond))
         across = Loop(builder, "across", last, v.lanes, [windows, known, bits])
         here, known, bits = across.values
         found, bits = write(across.index, out, upper, here, bits)
-        _, known, bits = across.close([builder.add(here, w.numbers(2 * v.lanes)), builder.and_(known, found), bits])
-        _, known, bits = line.close([builder.add(windows, w.splat(builder.trunc(down, LANE))), known, bits])
-        known = builder.and_(known, builder.icmp_unsigned("<", bits, ir.Constant(kind, [1 << 31] * v.lanes)))
-        bits = ir.IntType(v.lanes)
-        return builder.icmp_unsigned("==", builder.bitcast(known, bits), bits(-1))
+        _, known, bits = across.close([builder.add(here, numbers(2 * v.lanes)), builder.and_(known, found), bits])
+        left = builder.sub(left, INT(1))
+        ended = builder.icmp_signed("==", left, INT(0))
+        following = builder.select(ended, begun, builder.add(windows, splat(down)))
+        *_, known, bits = line.close([following, builder.select(ended, period, left), known, bits])
+        few = builder.icmp_unsigned("<", bits, ir.Constant(places_kind, [1 << 31] * v.lanes))
+        return builder.and_(v.all_of(known), builder.icmp_unsigned("==", builder.bitcast(few, ir.IntType(v.lanes)),
+                                                                   ir.IntType(v.lanes)(-1)))
 
     integer = types.int64
-    return types.boolean(dy, indices, dx, integer, integer, integer, integer), generate
+    return types.boolean(dy, indices, dx, integer, integer, integer, integer, integer), generate
 
 
 def walk_pairs(builder, v, outputs, lines, width, write):

@@ -5,8 +5,9 @@ from functools import reduce
 from llvmlite import ir
 from numba.core import cgutils
 
-from fastconv.backends.numba.isa import PAST, VECTOR_BYTES
+from fastconv.backends.numba.isa import NAME, PAST, VECTOR_BYTES
 
+MASKS = NAME == "avx512"  # in registers
 INT = ir.IntType(64)
 LANE = ir.IntType(32)
 
@@ -111,6 +112,21 @@ class Vectors:
 
     def shuffle(self, left, right, lanes):
         return self.builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(LANE, len(lanes)), list(lanes)))
+
+    def carried(self, flags):
+        """A mask as a loop carries it: as numbers of the elements' size where there are no registers for masks.
+
+        LLVM packs it to bytes at every step there.
+        """
+        lanes = ir.VectorType(ir.IntType(8 * self.size), self.lanes)
+        return flags if MASKS else self.builder.sext(flags, lanes)
+
+    def all_of(self, carried):
+        """Whether all lanes of a mask that a loop has carried are set."""
+        flags, bits = carried, ir.IntType(self.lanes)
+        if not MASKS:
+            flags = self.builder.icmp_signed("<", carried, ir.Constant(carried.type, [0] * self.lanes))
+        return self.builder.icmp_unsigned("==", self.builder.bitcast(flags, bits), bits(-1))
 
     def fma(self, a, b, c):
         return self.builder.call(self.intrinsic(f"llvm.fmuladd.{self.suffix}", self.type, [self.type] * 3), [a, b, c])
