@@ -127,8 +127,8 @@ spec = importlib.util.spec_from_file_location("fastconv.backends.numba.isa",
                                               spec.submodule_search_locations[0] + "/numba/isa.py")
 isa = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(isa)
-isa.NAME, (isa.VECTOR_BYTES, isa.TILE_ROWS) = "avx512", isa._TABLE["avx512"]
-isa.TILE_VECTORS, isa.PAST_BY_TURNS = max(isa.TILE_ROWS), True
+isa.NAME, (isa.VECTOR_BYTES, isa.TILE_ROWS, isa.TILE_VECTORS, isa.POINT_VECTORS) = "avx512", isa._TABLE["avx512"]
+isa.PAST_BY_TURNS = True
 isa.INTEL, isa.UNROLLED = (True, 4) if INTEL else (False, 1)
 isa.AMX = isa.HALVES = False
 sys.modules[spec.name] = isa

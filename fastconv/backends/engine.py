@@ -106,17 +106,19 @@ class Engine:
     strided : float, optional
         How many times as fast as the direct product the transform must be expected to be, for a forward pass or a
         weight gradient with strides of 2 and many channels, if not `plan_transform.NEEDED`.
+    point_bytes : int, optional
+        `tile_bytes` of the products of Winograd's transforms, if they are others.
     products : int
         Bytes of products at Winograd's points that a work item of the weight gradient may hold.
     """
 
     def __init__(self, run, tile_bytes, address, pairs=False, kernels=(3,), strided=None,
-                 products=plan_winograd_weight.PRODUCTS):
+                 products=plan_winograd_weight.PRODUCTS, point_bytes=None):
         self.run = run
         self.pairs, self.kernels = pairs, kernels
         self._winograd_forward = partial(plan_winograd.forward, strided=strided)
         self._winograd_weight = partial(plan_winograd_weight.backward_weight, strided=strided, products=products)
-        self.tile_bytes = tile_bytes
+        self.tile_bytes, self.point_bytes = tile_bytes, point_bytes or tile_bytes
         self.address = address
         self._programs = lru_cache(maxsize=1024)(self._planned)
 
@@ -270,7 +272,9 @@ class Engine:
         """(Apart or None, the Winograd plan of a pass or None) by type, the precision asked for and the cost."""
         if p.dtype.itemsize != 4 or p.exact:
             return None, None
-        return plan_apart.transform(planner, g, self._width(p), self.kernels)
+        # The direct weight gradient multiplies padding, too.
+        return plan_apart.transform(planner, g, self.point_bytes // p.dtype.itemsize, self.kernels,
+                                    clips=planner is not self._winograd_weight)
 
     def _whole(self, p, planes, phases):
         """Where a result goes that is then joined to `planes`, or those themselves where there are no phases."""

@@ -289,6 +289,13 @@ def forward(g, width, clip=True):
     return planes, [Batch(tuple(products))] if products else [], written == out
 
 
+def inside(g):
+    """The share of the products that do not meet padding."""
+    axes = zip(g.output, g.kernel, g.input, g.stride, g.padding, g.dilation, strict=True)
+    met = [sum(count * len(taps) for _, count, taps in _inside(*axis)) for axis in axes]
+    return prod(met) / (prod(g.output) * prod(g.kernel))
+
+
 def _inside(count, kernel, size, stride, padding, dilation):
     """[(first position, number of positions, [(tap, element of the first position's tap)])] that meet no padding.
 

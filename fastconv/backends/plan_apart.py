@@ -4,8 +4,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import prod
 
+from fastconv.backends import plan
 from fastconv.backends.plan_transform import KERNELS, Taps, taps_of
 from fastconv.geometry import Geometry
+
+
+# Share of the products of a dilated convolution that must meet the map, and not padding, for its phases to pay: of 12
+# steps on 33 x 33, 57 %, 256 channels of 2 images take 25 ms directly and 28 by phases, of 6 steps, 77 %, 51 and 34.
+INSIDE = 0.65
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,16 @@ def apart(g):
     return _undilated(g) if g.stride[1:] == (1, 1) else _unstrided(g)
 
 
-def transform(planner, g, width, kernels=KERNELS):
-    """(Apart or None, plan or None) of a pass, whose `planner` is one of the three functions below."""
+def transform(planner, g, width, kernels=KERNELS, clips=True):
+    """(Apart or None, plan or None) of a pass, whose `planner` is one of the three functions below.
+
+    `clips` says whether the direct product leaves out what meets padding.
+    """
     found = apart(g)
     if found is None:
         return None, planner(g, width, kernels)
+    if clips and g.dilation != (1, 1, 1) and plan.inside(g) < INSIDE:
+        return None, None
     form = planner(found.inner, width, kernels, found.taps)
     return (None, None) if form is None else (found, form)
 

@@ -146,6 +146,15 @@ def column_sets_of(phases, columns, width):
     return phases if columns + 16 > width else 1
 
 
+def panel_width(columns, width):
+    """The width of panels for so many columns: `width`, or two vectors of three where one column of panels would do.
+
+    A last panel of one vector takes longer than half of two: 64 to 32 channels of 32 x 32 would take 6% more.
+    """
+    vector = width // 3
+    return width - vector if width % 3 == 0 and width < columns <= width + vector else width
+
+
 def fits(g, kernels):
     """Whether there is a transform: rows and columns of as many taps, one of `kernels`; stride 1, no dilation."""
     return (g.kernel[1] == g.kernel[2] and g.kernel[1] in kernels and g.stride[1:] == (1, 1)

@@ -17,6 +17,7 @@ from fastconv.backends.plan_transform import (
     column_sets_of,
     depth_of,
     fits,
+    panel_width,
     pays,
     sets_of,
     taps_of,
@@ -196,7 +197,7 @@ def forward(g, width, kernels=KERNELS, taps=None, strided=None):
                                         strided=strided):
         return None
     steps = channels // taps.phases * g.kernel[0] * prod(taps.size)
-    panels = Panels(g.groups, filters, 1, steps, filters * steps, 0, steps, width)
+    panels = Panels(g.groups, filters, 1, steps, filters * steps, 0, steps, panel_width(filters, width))
     padding = (g.padding[1][0], g.padding[2][0])
     return _build(images, g.groups, channels, filters, depth_of(g), g.input[1:], padding, g.output[1:], False, panels,
                   taps)
@@ -209,6 +210,7 @@ def backward_input(g, width, kernels=KERNELS, taps=None):
     if not fits(g, kernels) or g.stride[0] > 1:
         return None
     columns, steps = channels // taps.phases, g.kernel[0] * prod(taps.size)
+    width = panel_width(columns, width)
     panels = Panels(g.groups, columns, filters, steps, filters * columns * steps, columns * steps, steps, width)
     front = (g.kernel[0] - 1) * g.dilation[0] - g.padding[0][0]
     depth = Depth(g.kernel[0], g.output[0], g.input[0], front, 1, g.dilation[0], reverse=True)

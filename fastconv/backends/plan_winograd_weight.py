@@ -13,6 +13,7 @@ from fastconv.backends.plan_transform import (
     blocks_of,
     depth_of,
     fits,
+    panel_width,
     pays,
     sets_of,
     taps_of,
@@ -118,6 +119,7 @@ class WinogradWeight:
 def backward_weight(g, width, kernels=KERNELS, taps=None, strided=None, products=PRODUCTS):
     """The Winograd of the weight gradient, or None; the parameters are as of `plan_winograd.forward` and `Engine`."""
     channels, filters, images, taps = g.c // g.groups, g.k // g.groups, g.n * g.output[0], taps or taps_of(g)
+    width = panel_width(filters, width)
     panel_blocks = -(-filters // width)
     run = max(1, min(panel_blocks, products // (36 * 4 * up(channels * g.kernel[0]) * width)))
     if not fits(g, kernels) or not pays(images, g.groups, channels, filters, g.kernel[0], taps, g.output[1:],

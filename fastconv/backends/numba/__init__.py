@@ -275,7 +275,7 @@ class _Columns(_Halves if isa.HALVES else _Lowered):
 _contract = _Columns(
     _run, isa.TILE_VECTORS * isa.VECTOR_BYTES, jit.address, isa.VECTOR_BYTES, dot.DOTS, slide.SLIDES, slide.SLIDE_DOTS,
     tuple(fan.FANS.items()), joins=isa.JOINS, pairs=True, kernels=KERNELS, strided=isa.STRIDED, products=isa.PRODUCTS,
-    turning=isa.TURNING)
+    turning=isa.TURNING, point_bytes=isa.POINT_VECTORS * isa.VECTOR_BYTES)
 im2col, col2im = _contract.im2col, _contract.col2im
 conv_forward = _contract.conv_forward
 conv_backward_input, conv_backward_weight = _contract.conv_backward_input, _contract.conv_backward_weight

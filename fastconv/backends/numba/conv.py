@@ -14,7 +14,7 @@ from fastconv.backends.plan import ROWS, STEPS
 ROWS_1, ROWS_2, ROWS_3, ROWS_4 = (TILE_ROWS.get(vectors, 1) for vectors in (1, 2, 3, 4))
 LESS_4, LEAST_4 = (4, 2) if ROWS_4 == 6 else (ROWS_4, ROWS_4)
 WIDEST_ROWS = TILE_ROWS[TILE_VECTORS]
-VECTORS_3, VECTORS_4 = min(3, TILE_VECTORS), min(4, TILE_VECTORS)
+VECTORS_3, VECTORS_4 = (min(vectors, max(TILE_ROWS)) for vectors in (3, 4))
 # Stack space of a block: its rows of the widest tile, and what the last tile and transpose reach beyond.
 OFFSETS = ROWS + 16
 BLOCK = OFFSETS * 64

@@ -13,14 +13,17 @@ from numba.core.registry import cpu_target
 from fastconv.backends import plan_winograd_weight
 from fastconv.backends.plan_rows import ADVANTAGE
 
-# Rows of a tile by its number of vectors: as many accumulators as the registers hold beside the operands, and never
-# so many row pointers that they spill (12 x 2 vectors: 114 GFLOP/s; 8 x 2: 259). Of 8 x 3 vectors some sums move to the
-# stack at each step, in 83 instructions; tests/test_numba_registers.py reads what LLVM makes of the others.
+# Bytes of a vector, and rows of a tile by its number of vectors: as many accumulators as the registers hold beside the
+# operands, and never so many row pointers that they spill (12 x 2 vectors: 114 GFLOP/s; 8 x 2: 259). Of 8 x 3 vectors
+# some sums move to the stack at each step, in 83 instructions; tests/test_numba_registers.py reads what LLVM makes of
+# the others. Then the vectors of the widest tile, and of Winograd's products: with AVX2 those of 4 x 3 vectors read
+# less, 4 to 15% less time on Zen 3 for 256 and 512 channels of 14 x 14 and 7 x 7, but other products and
+# 1 x 1 kernels take up to 9% more.
 _TABLE = {
-    "avx512": (64, {1: 8, 2: 8, 3: 6, 4: 6}),
-    "avx2": (32, {1: 6, 2: 6}),
-    "neon": (16, {1: 8, 2: 8, 3: 8, 4: 6}),
-    "generic": (16, {1: 6, 2: 6}),
+    "avx512": (64, {1: 8, 2: 8, 3: 6, 4: 6}, 4, 4),
+    "avx2": (32, {1: 6, 2: 6, 3: 4}, 2, 3),
+    "neon": (16, {1: 8, 2: 8, 3: 8, 4: 6}, 4, 4),
+    "generic": (16, {1: 6, 2: 6}, 2, 2),
 }
 
 
@@ -52,8 +55,7 @@ AMX = HALVES = (NAME == "avx512" and "+amx-bf16" in FEATURES and "+amx-tile" in 
 # Whether what was measured on an Intel Xeon of 2023 (Emerald Rapids) holds, not what was on Zen 4 and 5. One unit of it
 # shuffles vectors of 64 bytes, and beyond 2 MB of second-level cache a core reads 30 GB/s, with 95 ns of latency.
 INTEL = NAME == "avx512" and not CPU.startswith("znver")
-VECTOR_BYTES, TILE_ROWS = _TABLE[NAME]
-TILE_VECTORS = max(TILE_ROWS)
+VECTOR_BYTES, TILE_ROWS, TILE_VECTORS, POINT_VECTORS = _TABLE[NAME]
 # Steps of a reduction that a tile does in a turn of its loop: `straight_tile` says what for. On Intel a step of 6 x 4
 # vectors then has 35 instructions in place of 40, and 1 x 1 kernels and Winograd's products take up to 8% less time.
 UNROLLED = 4 if NAME == "avx2" or INTEL else 1

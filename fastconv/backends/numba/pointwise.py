@@ -38,7 +38,7 @@ TOGETHER = 24  # rows that are stored at a time, whole tiles of 6 and of 8: stor
 ROWS = 85 * TOGETHER  # rows of a block of columns whose sums are kept at a time
 # Rows that tiles side by side have together. Where a narrower tile has more rows than the widest one, it would add to
 # the first ones of the next.
-EACH = WIDEST_ROWS if len(set(TILE_ROWS.values())) == 1 else TOGETHER
+EACH = WIDEST_ROWS if all(TILE_ROWS[n + 1] == WIDEST_ROWS for n in range(TILE_VECTORS)) else TOGETHER
 LINE = 16  # elements of a cache line of float32
 # Whether the elements that a stride meets are copied: see `met`. It has not been timed on others.
 COPIED = INTEL or NAME == "avx2"
