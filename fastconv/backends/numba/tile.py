@@ -13,9 +13,17 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.isa import UNROLLED, VECTOR_BYTES
+from fastconv.backends.numba.isa import NAME, UNROLLED, VECTOR_BYTES
 from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.words import INT, LANE, Loop, Vectors
+
+# Whether steps that follow each other in b, and lie as NEAR in a, have a loop of their own, without col_b, which asks
+# for every other line: of lines further apart half would be missing, 34 ms in place of 31 for 144 to 64 channels of
+# 8 x 56 x 56 and 3 x 1 x 1 taps.
+# Where another process shares the core, 22 instructions for 12 multiply-adds take less time than 24: on Zen 3 66 ms in
+# place of 73 for 512 channels of 2 x 3199, 3 taps and a stride of 2, 6.6 in place of 7.3 for 24 to 56 channels of
+# 16 x 4096 and 8 taps of stride 4; alone, 0 to 5 % less.
+IN_ORDER, ASKED, NEAR = NAME == "avx2", 2, 64
 
 
 @intrinsic
@@ -43,12 +51,12 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead):
         Steps of the reduction, at least 1.
     a, b, c : pointer
     row, col_a, col_b : pointer to int64
-        Offsets, in elements: MR and twice k of them.
+        Offsets, in elements: MR and twice k of them, of which col_b rises.
     ldc : int64
         Elements from a row of c to the next.
     add : bool
     ahead : pointer
-        Step t of the reduction asks for the line at ``ahead[col_a[t]]``, which is needed later.
+        Step t of the reduction, or every other one, asks for the line at ``ahead[col_a[t]]``, which is needed later.
     """
     if not isinstance(mr, types.IntegerLiteral) or not isinstance(nv, types.IntegerLiteral):
         return None
@@ -58,19 +66,31 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead):
         k, a, row, col_a, b, col_b, c, ldc, add, ahead = args[2:]
         v = Vectors(context, builder, signature.args[3].dtype)
         starts = [v.at(a, builder.load(v.at(row, i))) for i in range(rows)]
-        sums, begin = [v.zero] * (rows * columns), INT(0)
         # The places of more rows leave the registers, unrolled.
-        most = UNROLLED if rows <= 6 else 1
-        for unrolled in (most, 1) if most > 1 else (1,):
-            end = builder.and_(k, INT(-unrolled))
-            loop = Loop(builder, "steps", end, unrolled, sums, begin)
-            sums = loop.values
+        width, most = columns * v.lanes, UNROLLED if rows <= 6 else 1
+        place, whole = v.at(b, builder.load(col_b)), builder.and_(k, INT(-most))
+        loops = [(most, False, whole), (1, False, k)] if most > 1 else [(1, False, k)]
+        if IN_ORDER:
+            last = builder.sub(k, INT(1))
+            far = builder.sub(builder.load(v.at(col_b, last)), builder.load(col_b))
+            near = builder.sub(builder.load(v.at(col_a, builder.zext(builder.icmp_signed(">", k, INT(1)), INT))),
+                               builder.load(col_a))
+            ordered = builder.and_(builder.icmp_signed("==", far, builder.mul(last, INT(width))),
+                                   builder.icmp_signed("<=", near, INT(NEAR)))
+            loops.insert(0, (most, True, builder.select(ordered, whole, INT(0))))
+        sums, begin = [v.zero] * (rows * columns), INT(0)
+        for unrolled, in_order, end in loops:
+            loop = Loop(builder, "steps", end, unrolled, [place, *sums] if in_order else sums, begin)
+            sums = loop.values[in_order:]
             for u in range(unrolled):
                 t = builder.add(loop.index, INT(u))
-                here, there = builder.load(v.at(col_a, t)), builder.load(v.at(col_b, t))
-                ask_for(builder, v.at(ahead, here), level=2)
-                sums = multiply_add(v, starts, here, v.at(b, there), sums)
-            sums, begin = loop.close(sums), end
+                here = builder.load(v.at(col_a, t))
+                there = v.at(loop.values[0], u * width) if in_order else v.at(b, builder.load(v.at(col_b, t)))
+                if not in_order or u % ASKED == 0:
+                    ask_for(builder, v.at(ahead, here), level=2)
+                sums = multiply_add(v, starts, here, there, sums)
+            after = loop.close([v.at(loop.values[0], unrolled * width), *sums] if in_order else sums)
+            sums, begin = after[in_order:], end
         store_sums(v, sums, c, ldc, columns, add)
         return context.get_dummy_value()
 
