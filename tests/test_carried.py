@@ -4,9 +4,10 @@ from math import prod
 
 import numpy as np
 import pytest
+from maxima import added_up, pooled
 
 import fastconv
-from fastconv import backends, functional, geometry, grad
+from fastconv import backends, geometry, grad
 
 # Maps of as many elements as go past the caches on a small machine: even and odd ones, some of one row of windows.
 SHAPES = [(3200, 26, 26), (12400, 13, 13), (4400, 23, 21), (40000, 2, 27), (2300, 30, 31), (60000, 6, 6)]
@@ -15,20 +16,6 @@ SHAPES = [(3200, 26, 26), (12400, 13, 13), (4400, 23, 21), (40000, 2, 27), (2300
 @pytest.fixture(autouse=True)
 def _past(stored_past):
     stored_past(True)
-
-
-def added_up(shape, indices, dy):
-    """The gradient of (1, planes, H, W), value after value."""
-    result = np.zeros((shape[1], shape[2] * shape[3]), dy.dtype)
-    places = indices.reshape(shape[1], -1) + np.arange(shape[1])[:, None] * result.shape[1]
-    np.add.at(result.reshape(-1), places.reshape(-1), dy.reshape(-1))
-    return result.reshape(shape)
-
-
-def pooled(shape, dtype=np.float32):
-    rng = np.random.default_rng(sum(shape))
-    _, indices = functional.max_pool2d(rng.integers(-3, 4, shape).astype(dtype), 2, return_indices=True)
-    return indices, rng.standard_normal(indices.shape).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

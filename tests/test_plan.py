@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from fastconv import geometry
-from fastconv.backends import plan
+from fastconv.backends import plan, plan_apart, plan_transform, plan_winograd
 
 
 @pytest.mark.parametrize("size", [1, 4, 9])
@@ -30,3 +30,19 @@ def test_long_kernels_are_not_listed_position_by_position():
     _, [batch], whole = plan.forward(g, 64)
     assert len(batch.products) == 1
     assert whole
+
+
+def test_dilated_windows_that_mostly_meet_padding_go_directly():
+    """Of 12 steps on 33 x 33, 25 of 33 rows and columns of products meet the map; the transform would do them all."""
+    for dilation, met, goes in ((12, 75 / 99, False), (6, 87 / 99, True)):
+        g = geometry.conv("conv2d", (2, 256, 33, 33), (256, 256, 3, 3), 1, dilation, dilation)
+        assert plan.inside(g) == pytest.approx(met**2)
+        assert (plan_apart.transform(plan_winograd.forward, g, 64)[1] is not None) == goes
+        assert plan_apart.transform(plan_winograd.forward, g, 64, clips=False)[1] is not None
+
+
+@pytest.mark.parametrize(("columns", "width"), [(8, 24), (24, 24), (25, 16), (32, 16), (33, 24), (48, 24), (56, 24),
+                                                (64, 24), (128, 24)])
+def test_panels_of_three_vectors_are_of_two_where_one_would_be_left_over(columns, width):
+    assert plan_transform.panel_width(columns, 24) == width
+    assert plan_transform.panel_width(columns, 64) == 64
