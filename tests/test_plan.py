@@ -41,8 +41,20 @@ def test_dilated_windows_that_mostly_meet_padding_go_directly():
         assert plan_apart.transform(plan_winograd.forward, g, 64, clips=False)[1] is not None
 
 
-@pytest.mark.parametrize(("columns", "width"), [(8, 24), (24, 24), (25, 16), (32, 16), (33, 24), (48, 24), (56, 24),
-                                                (64, 24), (128, 24)])
-def test_panels_of_three_vectors_are_of_two_where_one_would_be_left_over(columns, width):
+@pytest.mark.parametrize(("columns", "width"), [(8, 16), (20, 24), (24, 24), (32, 16), (48, 24), (64, 16), (96, 24),
+                                                (128, 16), (208, 24), (256, 24), (512, 24)])
+def test_panels_of_three_vectors_are_of_two_where_more_would_be_empty(columns, width):
     assert plan_transform.panel_width(columns, 24) == width
     assert plan_transform.panel_width(columns, 64) == 64
+
+
+def test_products_are_cut_at_the_padding_where_it_pays():
+    """Each product reads its part of the weights, which may take longer than what meets padding."""
+    for shape, kernel, padding, dilation, cut in (((8, 512, 7, 7), (512, 512, 3, 3), 1, 1, False),
+                                                  ((8, 64, 14, 14), (64, 64, 3, 3), 1, 1, True),
+                                                  ((2, 256, 33, 33), (256, 256, 3, 3), 12, 12, True),
+                                                  ((8, 128, 17, 17), (128, 128, 1, 7), (0, 3), 1, False),
+                                                  ((8, 128, 17, 17), (192, 128, 7, 1), (3, 0), 1, True)):
+        _, [batch], whole = plan.forward(geometry.conv("conv2d", shape, kernel, 1, padding, dilation), 16)
+        assert (len(batch.products) > 1) == cut
+        assert whole

@@ -147,12 +147,12 @@ def column_sets_of(phases, columns, width):
 
 
 def panel_width(columns, width):
-    """The width of panels for so many columns: `width`, or two vectors of three where one column of panels would do.
+    """The width of panels for so many columns: `width`, or two vectors of three where more would be left empty.
 
-    A last panel of one vector takes longer than half of two: 64 to 32 channels of 32 x 32 would take 6% more.
+    Of 128 columns panels of 24 would take 12 % more memory, and no less time.
     """
-    vector = width // 3
-    return width - vector if width % 3 == 0 and width < columns <= width + vector else width
+    narrow = width - width // 3
+    return width if width % 3 or 16 * up(columns, width) <= 17 * up(columns, narrow) else narrow
 
 
 def fits(g, kernels):
