@@ -50,7 +50,8 @@ def _scatter(dy, indices, dx, width, out_w, lines, buffer, together):
     found = True
     for line in range(0, lines, together):
         here, first = min(together, lines - line), line * 2 * width
-        found = scatter_pairs(shift(dy, line * out_w), shift(indices, line * out_w), buffer, first, width, out_w, here, here)
+        g, where = shift(dy, line * out_w), shift(indices, line * out_w)
+        found = scatter_pairs(g, where, buffer, first, width, out_w, here, here)
         if not found:
             break
         copy_past(buffer, shift(dx, first), here * 2 * width)
