@@ -200,7 +200,8 @@ def test_tiles_fit_the_registers():
     """Accumulators, a row of operands and a broadcast element, in as many vector registers as the CPU has."""
     registers = {"avx512": 32, "avx2": 16, "neon": 32, "generic": 16}
     assert isa._TABLE.keys() == registers.keys()
-    for name, (vector_bytes, rows) in isa._TABLE.items():
+    for name, (vector_bytes, rows, *widest) in isa._TABLE.items():
         assert vector_bytes & (vector_bytes - 1) == 0
+        assert rows.keys() >= {*range(1, max(widest) + 1)}
         for vectors, tall in rows.items():
             assert tall * vectors + vectors < registers[name]
