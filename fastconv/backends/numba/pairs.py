@@ -8,8 +8,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastconv.backends.numba.window import divide
-from fastconv.backends.numba.words import INT, LANE, Loop, Vectors
+from fastconv.backends.numba.window import Windows, divide
+from fastconv.backends.numba.words import INT, Loop, Vectors
 
 
 def store_pairs(v, left, right, place):
@@ -52,9 +52,7 @@ def scatter_pairs(typingctx, dy, indices, dx, first, width, outputs, lines, peri
             return ir.Constant(kind, list(values) if isinstance(values, range) else [values] * v.lanes)
 
         def splat(value):
-            value = value if lane == INT else builder.trunc(value, lane)
-            one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, LANE(0))
-            return v.shuffle(one, one, [0] * v.lanes)
+            return Windows(v, 2, 2).splat(value if lane == INT else builder.trunc(value, lane))
 
         lower, down = splat(width), builder.mul(width, INT(2))
         # Where the last vector of a row begins, and which of its lanes lie beyond the end.

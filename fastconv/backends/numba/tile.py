@@ -17,13 +17,11 @@ from fastconv.backends.numba.isa import NAME, UNROLLED, VECTOR_BYTES
 from fastconv.backends.numba.jit import ask_for
 from fastconv.backends.numba.words import INT, LANE, Loop, Vectors
 
-# Whether steps that follow each other in b, and lie as NEAR in a, have a loop of their own, without col_b, which asks
-# for every other line: of lines further apart half would be missing, 34 ms in place of 31 for 144 to 64 channels of
-# 8 x 56 x 56 and 3 x 1 x 1 taps.
+# Whether steps that follow each other in b have a loop of their own, without col_b, which asks for every other line.
 # Where another process shares the core, 22 instructions for 12 multiply-adds take less time than 24: on Zen 3 66 ms in
 # place of 73 for 512 channels of 2 x 3199, 3 taps and a stride of 2, 6.6 in place of 7.3 for 24 to 56 channels of
 # 16 x 4096 and 8 taps of stride 4; alone, 0 to 5 % less.
-IN_ORDER, ASKED, NEAR = NAME == "avx2", 2, 64
+IN_ORDER, ASKED = NAME == "avx2", 2
 
 
 @intrinsic
@@ -73,10 +71,7 @@ def tile(typingctx, mr, nv, k, a, row, col_a, b, col_b, c, ldc, add, ahead):
         if IN_ORDER:
             last = builder.sub(k, INT(1))
             far = builder.sub(builder.load(v.at(col_b, last)), builder.load(col_b))
-            near = builder.sub(builder.load(v.at(col_a, builder.zext(builder.icmp_signed(">", k, INT(1)), INT))),
-                               builder.load(col_a))
-            ordered = builder.and_(builder.icmp_signed("==", far, builder.mul(last, INT(width))),
-                                   builder.icmp_signed("<=", near, INT(NEAR)))
+            ordered = builder.icmp_signed("==", far, builder.mul(last, INT(width)))
             loops.insert(0, (most, True, builder.select(ordered, whole, INT(0))))
         sums, begin = [v.zero] * (rows * columns), INT(0)
         for unrolled, in_order, end in loops:
